@@ -1,0 +1,248 @@
+"""Player: who a player is to others, and by which sessions the player is here.
+
+Owns two slices of a player: ``profile``, which is kept, and ``sessions``, which is not: it holds live connections, and
+a sign-in must not cost a write. Publishes to ``player:ID``, the player's own inbox topic.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, structs
+
+from actors.runtime import CALLER, Context, Feature, SessionRef
+from protocol import (
+    DISPLAY_NAME_MAX,
+    DISPLAY_NAME_MIN,
+    ClientInfo,
+    CloseCode,
+    Event,
+    GuildhallError,
+    Id,
+    Reply,
+    Request,
+    display_name,
+)
+
+MAX_SESSIONS = 5  # live sessions of a player; one more closes the one that was opened first
+
+
+# What is said to clients.
+class PlayerProfile(Reply, tag="player.profile", frozen=True, kw_only=True):
+    """The caller's own profile; ``created_at`` is the first sign-in, in milliseconds since the Unix epoch."""
+
+    id: str
+    name: str
+    created_at: int
+
+
+class PlayerGet(Request[PlayerProfile], tag="player.get", frozen=True, kw_only=True):
+    """The cheapest read there is: nothing is stored, nothing else is asked."""
+
+
+class PlayerView(Reply, tag="player.view", frozen=True, kw_only=True):
+    """What everybody may know of a player."""
+
+    id: str
+    name: str
+
+
+class PlayerLook(Request[PlayerView], tag="player.look", frozen=True, kw_only=True):
+    """Look somebody up by id."""
+
+    player: Id
+
+
+class PlayerNamed(Reply, tag="player.named", frozen=True, kw_only=True):
+    name: str
+
+
+class PlayerRename(Request[PlayerNamed], tag="player.rename", frozen=True, kw_only=True):
+    """Choose a display name: ``protocol.DisplayName`` has the rules. Two players may have the same one."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class PlayerRenamed(Event, tag="player.renamed", frozen=True, kw_only=True):
+    """The player goes by another name, on every device."""
+
+    name: str
+
+
+class PlayerNotFound(GuildhallError):
+    """Nobody with this id has ever signed in."""
+
+    code = "player.not_found"
+
+
+class NameNotAllowed(GuildhallError):
+    """The display name is too short, too long, or holds what a name may not hold."""
+
+    code = "player.name_not_allowed"
+
+
+# What the gateway asks.
+class SessionOpened(Reply, tag="session.opened", frozen=True, kw_only=True):
+    """``session`` is the id to be known by: the resumed one's, or the one that was proposed."""
+
+    session: str
+    name: str
+    created: bool
+
+
+class SessionOpen(Request[SessionOpened], tag="session.open", frozen=True, kw_only=True):
+    """A connection has shown a good token of ``player``.
+
+    ``session`` carries a fresh id; ``resumes`` names the session that the client would like to go on with, or nothing.
+    ``name_hint`` is the name of a player who is new, where the token knows one.
+    """
+
+    player: Id
+    session: SessionRef
+    resumes: str = ""
+    name_hint: str = ""
+    client: ClientInfo = ClientInfo()
+
+
+class SessionClosed(Reply, tag="session.closed", frozen=True, kw_only=True):
+    """The session is not among the live ones (any more, or under this generation)."""
+
+
+class SessionClose(Request[SessionClosed], tag="session.close", frozen=True, kw_only=True):
+    """A connection has ended."""
+
+    player: Id
+    session: SessionRef
+
+
+# What is kept.
+class Profile(Struct):
+    name: str = ""
+    created_ms: int = 0
+    """First sign-in; 0 for an id that nobody has signed in with."""
+
+
+class OpenSession(Struct, frozen=True):
+    """A live connection and what its client said of itself."""
+
+    ref: SessionRef
+    since_ms: int
+    client: ClientInfo
+
+
+class Sessions(Struct):
+    live: dict[str, OpenSession] = {}
+    """By session id, the one opened longest ago first."""
+
+
+class Greeting(Struct, frozen=True):
+    """The profile's part of the welcome."""
+
+    name: str
+
+
+profile = Feature(name="profile", actor="player", state=Profile)
+sessions = Feature(name="sessions", actor="player", state=Sessions, transient=("player",))
+profile.publishes(PlayerRenamed)
+
+
+@profile.readable("")
+def may_read(_who: Profile, player: str, actor: str) -> bool:
+    """A player's inbox is the player's own."""
+    return actor == f"player:{player}"
+
+
+@profile.greeting
+def greet(who: Profile) -> Greeting:
+    """Say at sign-in what the player is called."""
+    return Greeting(who.name)
+
+
+# What happens.
+@profile.handles(PlayerGet, key=CALLER, writes=False)
+def get(ctx: Context, who: Profile, _msg: PlayerGet) -> PlayerProfile:
+    """Give the caller's own profile."""
+    return PlayerProfile(id=ctx.key, name=who.name or ctx.key, created_at=who.created_ms)
+
+
+@profile.handles(PlayerLook, key="player", writes=False)
+def look(ctx: Context, who: Profile, _msg: PlayerLook) -> PlayerView:
+    """Give what anybody may see of this player.
+
+    Raises:
+        PlayerNotFound: nobody has signed in with this id.
+    """
+    if not who.created_ms:
+        raise PlayerNotFound(f"nobody has signed in as {ctx.key}")
+    return PlayerView(id=ctx.key, name=who.name)
+
+
+@profile.handles(PlayerRename, key=CALLER, writes=False)
+def rename(ctx: Context, who: Profile, msg: PlayerRename) -> PlayerNamed:
+    """Change the name, and have the lines of every live session carry it from now on.
+
+    Raises:
+        NameNotAllowed: it is not fit to be a name.
+    """
+    name = allowed_name(msg.name)
+    if name != who.name:
+        ctx.use(profile).name = name
+        ctx.publish(ctx.actor, PlayerRenamed(name=name))
+        for session in ctx.look(sessions).live.values():
+            ctx.rename_session(session.ref, name)
+    return PlayerNamed(name=name)
+
+
+@sessions.handles(SessionOpen, key="player", internal=True)
+def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpened:
+    """Take a connection in; a player's first one creates the profile, which is the only durable write of a sign-in.
+
+    A live session that is resumed goes on here, under its id, and its old connection is closed: the resume wins.
+    """
+    who = ctx.look(profile)
+    created = not who.created_ms
+    if created:
+        who = ctx.use(profile)
+        who.name = _first_name(ctx.key, msg.name_hint)
+        who.created_ms = ctx.now_ms
+    ref = msg.session
+    if msg.resumes in here.live:
+        ref = structs.replace(ref, session=msg.resumes)
+    before = here.live.pop(ref.session, None)
+    if before and before.ref != ref:
+        ctx.close_session(before.ref, CloseCode.SIGNED_IN_ELSEWHERE, "resumed elsewhere")
+    if len(here.live) >= MAX_SESSIONS:
+        oldest = here.live.pop(next(iter(here.live)))
+        ctx.close_session(oldest.ref, CloseCode.SIGNED_IN_ELSEWHERE, f"more than {MAX_SESSIONS} sessions")
+    here.live[ref.session] = OpenSession(ref, ctx.now_ms, msg.client)
+    return SessionOpened(session=ref.session, name=who.name, created=created)
+
+
+@sessions.handles(SessionClose, key="player", internal=True)
+def close_session(_ctx: Context, here: Sessions, msg: SessionClose) -> SessionClosed:
+    """Forget a connection; a late word about an old one does not hit the one that resumed its session."""
+    known = here.live.get(msg.session.session)
+    if known and known.ref.generation == msg.session.generation:
+        del here.live[msg.session.session]
+    return SessionClosed()
+
+
+def allowed_name(text: str) -> str:
+    """``text`` as a display name, cleaned.
+
+    Raises:
+        NameNotAllowed: it is not fit to be one.
+    """
+    try:
+        name = display_name(text)
+    except ValueError as error:
+        raise NameNotAllowed(str(error)) from None
+    if not DISPLAY_NAME_MIN <= len(name) <= DISPLAY_NAME_MAX:
+        raise NameNotAllowed(f"a name has {DISPLAY_NAME_MIN} to {DISPLAY_NAME_MAX} characters")
+    return name
+
+
+def _first_name(player: str, hint: str) -> str:
+    """The token's name for the player where it is fit to be one, else the id."""
+    try:
+        return allowed_name(hint) if hint else player
+    except NameNotAllowed:
+        return player

@@ -1,0 +1,403 @@
+"""An actor's one life on this node: its mailbox, and what its turns have to wait for before they may be seen.
+
+    loading ──> active ──> leaving ──> gone
+       ^          │  defect, taken key
+       └──────────┘  (reload, run again)         fenced out: gone at once
+
+Turns run ahead of the commit. What came of them waits in ``_open`` until the lane collects it, then in ``_flight``
+until the transaction has ended; what only read waits behind what it has seen.
+"""
+
+from collections import deque
+from enum import Enum
+from typing import Protocol
+
+import structlog
+
+from actors.runtime.actor import Actor, Changed
+from actors.runtime.context import Deferred, OpRef
+from actors.runtime.draft import Ran
+from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Told
+from actors.runtime.observer import Observer, SlowTurn, TurnRan
+from protocol import Busy, Defect, GuildhallError, Moved, Quarantined, TooOld, Unavailable
+from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
+
+log = structlog.get_logger()
+OPEN_TURNS = 4096  # turns that may wait for a commit; past that the actor stops taking from its mailbox
+SLOW_TURN_S = 0.005
+SAMPLE = 64  # one turn in so many is timed for the metrics
+DEFECTS = 10  # defects in a row without a good commit after which the actor is quarantined
+
+
+class State(Enum):
+    """Where an activation is in its life."""
+
+    LOADING = "loading"
+    ACTIVE = "active"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+class Hosting(Protocol):
+    """What an activation asks of its host."""
+
+    observe: Observer
+
+    def now_ms(self) -> int: ...
+    def monotonic(self) -> float: ...
+    def trace(self) -> str:
+        """A new trace id."""
+        ...
+
+    def ready(self, activation: "Activation") -> None:
+        """Run its mailbox soon."""
+        ...
+
+    def wake(self, activation: "Activation") -> None:
+        """Put it into the next commit."""
+        ...
+
+    def release(self, address: str, ran: Ran) -> None:
+        """Let events, tells and session commands go: they are safe."""
+        ...
+
+    def reload(self, activation: "Activation") -> None:
+        """Load the last commit again."""
+        ...
+
+    def left(self, activation: "Activation", waiting: list[Envelope], why: str) -> None:
+        """It is gone; ``waiting`` has to be sent on to whoever owns the actor now."""
+        ...
+
+
+class Done:
+    """A turn that has run and waits for its commit; ``ran`` is None for a tell that was heard before."""
+
+    __slots__ = ("envelope", "result")
+
+    def __init__(self, envelope: Envelope, result: "Ran | GuildhallError | None") -> None:
+        self.envelope = envelope
+        self.result = result
+
+
+class Activation:
+    """One actor on this node, from its claim to its release."""
+
+    def __init__(self, address: str, host: Hosting, capacity: int = CAPACITY) -> None:
+        self.address = address
+        self.state = State.LOADING
+        self.actor: Actor | None = None
+        self.quarantined: str | None = None
+        """Why it answers nothing; None while it is well."""
+        self.quarantined_until = 0.0
+        self.used = host.monotonic()
+        """Monotonic seconds of the last message."""
+        self.queued = False
+        """Whether the host will run it in this round anyway."""
+        self.unheard = 0
+        """Own tells that their receivers have not noted yet."""
+        self.recent: deque[str] = deque(maxlen=16)
+        """How the last commits went, for inspection."""
+        self._host = host
+        self._capacity = capacity
+        self._mailbox: deque[Envelope] = deque()
+        self._open: list[Done] = []
+        self._flight: list[Done] | None = None
+        self._waiters: dict[OpRef, list[Envelope]] = {}
+        self._careful = False
+        self._broken = False
+        self._defects = 0
+        self._ran = 0
+
+    # In.
+    def post(self, envelope: Envelope) -> None:
+        """Take a message; refused at once when the mailbox is full or the actor is quarantined."""
+        if self.quarantined is not None:
+            envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
+            return
+        if len(self._mailbox) >= self._capacity:
+            envelope.finish(
+                Answer(error=Busy(f"{self.address} has {self._capacity} messages waiting", retry_after_ms=250))
+            )
+            return
+        envelope.since = self.used = self._host.monotonic()
+        self._mailbox.append(envelope)
+        if self.state is State.ACTIVE and not self.queued:
+            self._host.ready(self)
+
+    @property
+    def depth(self) -> int:
+        """Messages in the mailbox."""
+        return len(self._mailbox)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could be put away without anybody waiting for it."""
+        return not (
+            self._mailbox or self._open or self._flight is not None or self._waiters or self.unheard or self._broken
+        )
+
+    def opened(self, actor: Actor) -> None:
+        """The actor was claimed and loaded: run what has waited."""
+        self.actor = actor
+        self.state = State.ACTIVE
+        if self._mailbox:
+            self._host.ready(self)
+
+    def take_mail(self) -> list[Envelope]:
+        """What has waited for an actor that turned out to be elsewhere."""
+        mail = [envelope for envelope in self._mailbox if not envelope.finished]
+        mail.extend(e for waiters in self._waiters.values() for e in waiters if not e.finished)
+        self._mailbox.clear()
+        self._waiters.clear()
+        return mail
+
+    def run(self, budget: int) -> bool:
+        """Run up to ``budget`` messages; True if more could be run now."""
+        mailbox = self._mailbox
+        while mailbox and self.state is State.ACTIVE and not self._broken:
+            if len(self._open) >= OPEN_TURNS or (self._careful and (self._open or self._flight is not None)):
+                return False
+            if budget == 0:
+                return True
+            budget -= 1
+            self._turn(mailbox.popleft())
+        return False
+
+    def _turn(self, envelope: Envelope) -> None:
+        if envelope.finished:
+            return
+        actor = self.actor
+        assert actor is not None
+        host = self._host
+        started = host.monotonic()
+        result: Ran | GuildhallError | None
+        try:
+            result = envelope.run(actor, host.now_ms())
+        except GuildhallError as refusal:
+            result = refusal
+        except (Exception, Changed) as defect:  # noqa: BLE001 - anything else is a defect; it ends in the log and here
+            self._defect(envelope, defect)
+            return
+        took = host.monotonic() - started
+        self._ran += 1
+        if took > SLOW_TURN_S:
+            host.observe(SlowTurn(self.address, type(getattr(envelope, "request", envelope)).__name__, took))
+        if self._ran % SAMPLE == 1:
+            host.observe(TurnRan(self.address.partition(":")[0], started - envelope.since, took))
+        self._settle(Done(envelope, result))
+
+    def _settle(self, done: Done) -> None:
+        """Release what came of a turn, or have it wait for the commits that it has seen."""
+        result = done.result
+        if isinstance(result, Ran) and isinstance(result.reply, Deferred):
+            self._wait(done.envelope)
+        durable = isinstance(result, Ran) and result.durable
+        if durable or (isinstance(done.envelope, Told) and result is not None):
+            self._open.append(done)
+            self._host.wake(self)
+        elif self._open:
+            self._open.append(done)
+        elif self._flight is not None:
+            self._flight.append(done)
+        else:
+            self._release(done)
+
+    def _wait(self, envelope: Envelope) -> None:
+        assert isinstance(envelope, Asked)
+        ref = OpRef(envelope.caller.player, envelope.request.id)
+        self._waiters.setdefault(ref, []).append(envelope)
+
+    # Out.
+    def _release(self, done: Done) -> None:
+        result, envelope = done.result, done.envelope
+        if isinstance(result, GuildhallError):
+            envelope.finish(Answer(error=result))
+            return
+        if result is None:
+            envelope.finish(Answer())
+            return
+        if result.events or result.tells or result.commands:
+            self._host.release(self.address, result)
+        for ref, reply in result.answers:
+            for waiter in self._waiters.pop(ref, ()):
+                waiter.finish(Answer(reply))
+        if not isinstance(result.reply, Deferred):
+            envelope.finish(Answer(result.reply, None, result.follows or None))
+
+    # Commit (Committable).
+    def collect(self) -> ActorWrite | None:
+        """Take what is to be saved; turns that run from now on belong to the next commit."""
+        if self.state is State.LEAVING:
+            assert self.actor is not None
+            self._flight = []
+            return self.actor.collect(release=True)
+        if self._broken or self.state is not State.ACTIVE or self.actor is None or self.actor.draft.empty:
+            return None
+        self._flight, self._open = self._open, []
+        return self.actor.collect()
+
+    def committed(self, result: CommitResult) -> None:
+        """Let go what was waiting for this commit, or start over from the last good one."""
+        if self.state is State.GONE:
+            return  # dropped meanwhile: what waited was sent on, and finds its kept reply where it arrives
+        flight, self._flight = self._flight or [], None
+        if result is not Outcome.DONE:
+            self.recent.append(str(result))
+        if result is Outcome.FENCED:
+            self._gone("fenced out", flight)
+        elif self.state is State.LEAVING:
+            self._gone("passivated", [])
+        elif result is Outcome.DONE:
+            self._safe(flight)
+        elif isinstance(result, Taken):
+            self._taken(result, flight)
+        else:
+            self._refused_by_store(result, flight)
+
+    def _safe(self, flight: list[Done]) -> None:
+        """What these turns did is committed: let it be seen, and go on."""
+        self._defects = 0
+        for done in flight:
+            self._release(done)
+        if self._broken:
+            self._start_over([])
+            return
+        if self._careful and not self._mailbox:
+            self._careful = False
+        if self._open or (self.actor is not None and not self.actor.draft.empty):
+            self._host.wake(self)
+        if self._mailbox and not self.queued:
+            self._host.ready(self)
+
+    def _taken(self, taken: Taken, flight: list[Done]) -> None:
+        """A unique key refuses one turn: answer that one, run the others again from the last commit."""
+        offender, error = _find_offender(taken, flight)
+        if offender is None:
+            self._careful = True
+        elif isinstance(offender.envelope, Told) and not isinstance(error, TooOld):
+            offender.envelope.refused = type(error)
+        else:
+            offender.envelope.finish(Answer(error=error))
+        self._start_over(flight)
+
+    def _refused_by_store(self, refused: Refused, flight: list[Done]) -> None:
+        """The store cannot take this write: find the turn by running one at a time, then give that one up."""
+        if len(flight) <= 1:
+            for done in flight:
+                self._report(done.envelope, refused.reason)
+            self._count_defect(refused.reason)
+        self._careful = True
+        self._start_over(flight)
+
+    # When things go wrong.
+    def _defect(self, envelope: Envelope, defect: BaseException) -> None:
+        self._report(envelope, defect)
+        self._broken = True  # the state cannot be trusted: nothing more is collected from it
+        self._count_defect(f"{type(defect).__name__}: {defect}")
+        if self._flight is None:
+            self._start_over([])
+
+    def _report(self, envelope: Envelope, defect: BaseException | str) -> None:
+        error = Defect("an unexpected error; it was logged under this trace")
+        error.trace = self._host.trace()
+        what = type(getattr(envelope, "request", getattr(envelope, "tell", envelope))).__name__
+        log.error(
+            "turn.failed",
+            actor=self.address,
+            message=what,
+            trace=error.trace,
+            reason=str(defect),
+            exc_info=defect if isinstance(defect, BaseException) else None,
+        )
+        envelope.finish(Answer(error=error))
+
+    def _count_defect(self, reason: str) -> None:
+        self._defects += 1
+        if self._defects >= DEFECTS:
+            self.quarantine(f"{self._defects} defects in a row, the last: {reason}")
+
+    def _start_over(self, flight: list[Done]) -> None:
+        """Forget what is not committed and load again; messages that are still unanswered run again, in order."""
+        again = [done.envelope for done in (*flight, *self._open)]
+        self._open = []
+        self._broken = False
+        undone = {id(envelope) for envelope in again}
+        for ref in list(self._waiters):
+            left = [envelope for envelope in self._waiters[ref] if id(envelope) not in undone]
+            if left:
+                self._waiters[ref] = left
+            else:
+                del self._waiters[ref]
+        self._mailbox.extendleft(reversed([e for e in again if not e.finished]))
+        self.actor = None
+        if self.quarantined is None:
+            self.state = State.LOADING
+            self._host.reload(self)
+
+    def quarantine(self, reason: str, seconds: float = 60.0) -> None:
+        """Answer nothing until an operator has looked or ``seconds`` have passed, then load afresh."""
+        self.quarantined = reason
+        self.quarantined_until = self._host.monotonic() + seconds
+        log.error("actor.quarantined", actor=self.address, reason=reason)
+        waiting = [*self._mailbox, *(e for waiters in self._waiters.values() for e in waiters)]
+        self._mailbox.clear()
+        self._waiters.clear()
+        for envelope in waiting:
+            envelope.finish(Answer(error=Quarantined(reason, retry_after_ms=5_000)))
+
+    def leave(self) -> bool:
+        """Begin to give the actor up; False if somebody still waits for it."""
+        if self.state is not State.ACTIVE or not self.idle or self.actor is None:
+            return False
+        self.state = State.LEAVING
+        self._host.wake(self)
+        return True
+
+    def drop(self, why: str) -> None:
+        """End at once without saving: the lease has run out. A commit under way decides by its fence."""
+        if self.state is not State.GONE:
+            flight, self._flight = self._flight or [], None
+            self._gone(why, flight)
+
+    def _gone(self, why: str, flight: list[Done]) -> None:
+        self.state = State.GONE
+        waiting = [done.envelope for done in (*flight, *self._open)]
+        waiting.extend(e for waiters in self._waiters.values() for e in waiters)
+        waiting.extend(self._mailbox)
+        self._open = []
+        self._waiters.clear()
+        self._mailbox.clear()
+        unanswered = {id(envelope): envelope for envelope in waiting if not envelope.finished}
+        self._host.left(self, list(unanswered.values()), why)
+
+    def expire(self, now: float) -> None:
+        """Tell senders whose deadline has passed that the outcome is unknown; what they asked goes on."""
+        waiting = [*self._mailbox, *(done.envelope for done in (*(self._flight or ()), *self._open))]
+        for waiters in self._waiters.values():
+            waiting.extend(waiters)
+        for envelope in waiting:
+            if envelope.deadline <= now:
+                envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
+
+
+def moved(node: str | None) -> Moved:
+    """The refusal that sends a message on."""
+    return Moved(f"owned by {node}" if node else "owned by nobody")
+
+
+def _find_offender(taken: Taken, flight: list[Done]) -> tuple[Done | None, GuildhallError]:
+    """The turn whose record or event clashed, and what it is answered."""
+    records = events = 0
+    for done in flight:
+        if not isinstance(done.result, Ran):
+            continue
+        if taken.record is not None and records <= taken.record < records + len(done.result.records):
+            keep = done.result.records[taken.record - records]
+            return done, keep.taken()
+        durable = sum(event.body is not None for event in done.result.events)
+        if taken.event is not None and events <= taken.event < events + durable:
+            return done, TooOld("this id was used before, longer ago than replies are kept")
+        records += len(done.result.records)
+        events += durable
+    return None, Defect()

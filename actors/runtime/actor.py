@@ -1,0 +1,212 @@
+"""An activated actor: its state in memory and the running of turns. Pure: no loop, no I/O, time is an argument.
+
+``ask``, ``hear``, ``fire`` run one turn each and return what came of it (``Ran``); a refusal raises and has changed
+nothing. What is to be saved gathers until ``collect`` takes it as one ``ActorWrite``.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, structs
+
+from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
+from actors.runtime.blueprint import Kind
+from actors.runtime.context import Caller, Context, Deferred
+from actors.runtime.draft import Draft, Ran
+from actors.runtime.feature import Feature, Turn
+from actors.runtime.ops import Digest, Kept, OpWindow
+from actors.runtime.slices import Slot, open_slots
+from actors.runtime.tickets import Ticket
+from protocol import GuildhallError, Invalid, Reply, Request, Tell
+from storage import ActorWrite, Position, Snapshot
+
+S = TypeVar("S", bound=Struct)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Tools(Struct, frozen=True):
+    """What every actor of a node is built with."""
+
+    digest: Digest
+    decode_tell: Callable[[bytes], Any]
+    decode_reply: Callable[[bytes], Reply]
+    random: Random
+    epoch: str
+    """Epoch of topics that nobody has published to yet: that of this database's history."""
+    verify: bool = False
+    """Check that a refusal, and a turn that says so, has changed nothing: for tests, it encodes at every turn."""
+
+
+class Changed(AssertionError):
+    """A turn changed its slice although it refused or was declared ``writes=False`` (only raised with ``verify``)."""
+
+
+class Actor:
+    """State of one actor of ``kind``, as loaded and as changed since."""
+
+    def __init__(self, kind: Kind, snapshot: Snapshot, tools: Tools) -> None:
+        self.kind = kind
+        self.address = snapshot.actor
+        self.fence = snapshot.fence
+        self._tools = tools
+        self._slots: dict[str, Slot] = open_slots(kind, snapshot.slices)
+        self.draft = Draft(kind, snapshot, tools.epoch)
+        self._used = False
+        self.context = Context(self.address, self, tools.random)
+
+    # Turns.
+    def ask(self, request: Request[Any], caller: Caller, now_ms: int) -> Ran:
+        """Run the turn of a client's request, or give the kept reply of one that ran before.
+
+        Raises:
+            GuildhallError: the turn refused, or the id was used for another body or is too old.
+        """
+        if type(request) is TopicOpen:
+            return Ran(self._open_topic(request, caller.player))
+        turn = self.kind.turns.get(type(request))
+        if turn is None:
+            raise Invalid(f"{self.kind.name} actors take no such request")
+        window = self.draft.windows.get(caller.player)
+        if window is not None:
+            kept = window.ops.get(request.id)
+            if kept is not None:
+                return self._repeat(kept, request)
+            window.refuse_if_too_old(request.id)
+        ctx = self.context
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = caller, request.id, "", None
+        ran = self._run(turn, request, now_ms)
+        if turn.keeps and (turn.writes or ctx.effects) and not (ran.follows or isinstance(ran.reply, Ticket)):
+            self._keep(request, caller.player, ran)
+        return ran
+
+    def hear(
+        self,
+        tell: Tell,
+        sender: str,
+        number: int,
+        now_ms: int,
+        refused: type[GuildhallError] | None = None,
+    ) -> Ran | None:
+        """Run the turn of a tell; None when it was heard before."""
+        if number <= self.draft.heard.get(sender, 0):
+            return None
+        turn = self.kind.turns.get(type(tell))
+        if turn is None:
+            raise Invalid(f"{self.kind.name} actors hear no {type(tell).__name__}")
+        ctx = self.context
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, sender, refused
+        try:
+            ran = self._run(turn, tell, now_ms)
+        except GuildhallError:
+            self.draft.note_heard(sender, number)
+            raise
+        self.draft.note_heard(sender, number)
+        ran.durable = True
+        return ran
+
+    def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
+        """Run the turn of a timer that is due; None when it has fired, was cancelled or was set anew."""
+        timer = self.draft.timers.get(name)
+        if timer is None or timer.due_ms != due_ms:
+            return None
+        tell = self._tools.decode_tell(timer.body)
+        ctx = self.context
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
+        self.draft.drop_timer(name)
+        ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
+        ran.durable = True
+        return ran
+
+    def collect(self, *, release: bool = False) -> ActorWrite:
+        """Take everything that changed since the last call."""
+        return self.draft.collect(self._tools.digest, release=release)
+
+    # What a context may see (ActorView).
+    def state_of(self, feature: Feature[S], *, writes: bool) -> S:
+        """The slice of ``feature``; marked for saving when it ``writes``."""
+        slot = self._slots[feature.name]
+        if writes and slot.stored:
+            self.draft.dirty[feature.name] = slot
+            self._used = True
+        state: S = slot.state
+        return state
+
+    def position_of(self, topic: str) -> Position:
+        """Where a topic stands with all turns so far, committed or not."""
+        return self.draft.position_of(topic)
+
+    def greetings(self) -> dict[str, Any]:
+        """What the rooms say at sign-in, by room."""
+        return {
+            name: slot.feature.greets(slot.state)
+            for name, slot in self._slots.items()
+            if slot.feature.greets is not None
+        }
+
+    def states(self) -> dict[str, Struct]:
+        """Every slice by its room's name: for inspection and tests, not to be changed."""
+        return {name: slot.state for name, slot in self._slots.items()}
+
+    # Inside.
+    def _run(self, turn: Turn, message: Any, now_ms: int) -> Ran:
+        ctx = self.context
+        ctx.now_ms = max(ctx.now_ms, now_ms)
+        if ctx.effects:
+            ctx.effects = []
+        self._used = False
+        slot = self._slots[turn.feature.name]
+        before = self._photo() if self._tools.verify else None
+        try:
+            ran = Ran(turn.run(ctx, slot.state, message))
+        except GuildhallError:
+            if before is not None and self._photo() != before:
+                raise Changed(f"{turn.message.__name__} refused after it had changed something") from None
+            raise
+        if before is not None and not turn.writes and not self._used and self._photo() != before:
+            raise Changed(f"{turn.message.__name__} is declared writes=False and changed its slice")
+        if turn.writes and slot.stored:
+            self.draft.dirty[turn.feature.name] = slot
+            ran.durable = True
+        elif self._used:
+            ran.durable = True
+        if ctx.effects:
+            self.draft.apply(ctx, ran)
+        return ran
+
+    def _photo(self) -> dict[str, bytes]:
+        return {name: _encode(slot.state) for name, slot in self._slots.items()}
+
+    def _repeat(self, kept: Kept, request: Request[Any]) -> Ran:
+        kept.check(request, self._tools.digest)
+        if kept.reply is None:
+            return Ran(Deferred())
+        reply = kept.reply
+        if isinstance(reply, bytes):
+            reply = kept.reply = self._tools.decode_reply(reply)
+        return Ran(reply)
+
+    def _keep(self, request: Request[Any], player: str, ran: Ran) -> None:
+        window = self.draft.windows.get(player)
+        if window is None:
+            window = self.draft.windows[player] = OpWindow()
+        kept = window.add(request, self.context.now_ms)
+        if isinstance(ran.reply, Reply):
+            structs.force_setattr(ran.reply, "re", request.id)
+            kept.reply = ran.reply
+        if ran.durable:
+            self.draft.keep_op(player, kept)
+
+    def _open_topic(self, request: TopicOpen, player: str) -> TopicOpened:
+        topic = request.topic
+        prefix = topic.removesuffix(self.address)
+        feature = self.kind.topics.get(prefix)
+        if feature is None or prefix + self.address != topic:
+            raise NotReadable(f"no topic {topic!r}")
+        may_read = feature.topics[prefix]
+        if not may_read(self._slots[feature.name].state, player, self.address):
+            raise NotReadable(f"{player} may not follow {topic}")
+        here = self.position_of(topic)
+        state = self.greetings() if request.greet else None
+        return TopicOpened(re=request.id, epoch=here.epoch, seq=here.seq, floor=here.floor, state=state)

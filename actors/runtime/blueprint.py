@@ -1,0 +1,106 @@
+"""All features put together: which kinds of actors there are, and where each message goes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from actors.runtime.access import TopicOpen
+from actors.runtime.feature import Address, Feature, Turn
+from actors.runtime.tickets import Ticket
+from protocol import Message, Request, Tell, tag_of
+from storage import Migration
+
+CALLER_PLACED = "player"
+"""The kind that is claimed where its session is; every other kind is placed by hash."""
+
+
+class Kind:
+    """One kind of actor: the slices that it carries and the turns that it can run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.features: dict[str, Feature[Any]] = {}
+        self.turns: dict[type[Message], Turn] = {}
+        self.topics: dict[str, Feature[Any]] = {}
+        """Topic prefix to the feature that decides who may read it."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether anything of its slices is ever saved."""
+        return any(self.name not in feature.transient for feature in self.features.values())
+
+    def keep_events(self, topic: str) -> int:
+        """How many of a topic's newest events are kept."""
+        for prefix, feature in self.topics.items():
+            if prefix and topic.startswith(prefix):
+                return feature.keep_events
+        return self.topics[""].keep_events if "" in self.topics else 10_000
+
+
+class Ambiguous(Exception):
+    """Two features claim the same message, topic or slice of one kind: a mistake in the rooms' declarations."""
+
+
+class Blueprint:
+    """Built once, at start, from the list of features."""
+
+    def __init__(self, features: Iterable[Feature[Any]]) -> None:
+        self.features = tuple(features)
+        self.kinds: dict[str, Kind] = {}
+        self.addresses: dict[type[Request[Any]], Address] = {}
+        self.requests: list[type[Request[Any]]] = []
+        """What clients may send, in order of their tags."""
+        self.internal: list[type[Request[Any]]] = [TopicOpen]
+        self.tells: dict[str, type[Tell]] = {}
+        self.tickets: list[type[Ticket]] = []
+        self.queries: dict[type[Ticket], Any] = {}
+        self._prefixes: list[str] = []
+        for feature in self.features:
+            self._add(feature)
+        self.requests.sort(key=tag_of)
+        self._prefixes.sort(key=len, reverse=True)
+
+    def migrations(self) -> dict[str, Sequence[Migration]]:
+        """Each room's schema changes, by room."""
+        return {f.name: f.migrations for f in self.features if f.migrations}
+
+    def kind_of(self, actor: str) -> Kind | None:
+        """The kind of an address, None where there is no such kind."""
+        return self.kinds.get(actor.partition(":")[0])
+
+    def actor_of(self, topic: str) -> str:
+        """The actor that publishes ``topic``: ``chat:guild:42`` and ``guild:42`` both belong to ``guild:42``."""
+        for prefix in self._prefixes:
+            if topic.startswith(prefix):
+                return topic[len(prefix) :]
+        return topic
+
+    def events(self) -> list[type[Message]]:
+        """Every event of every room."""
+        return [event for feature in self.features for event in feature.events]
+
+    def _add(self, feature: Feature[Any]) -> None:
+        for name in feature.kinds:
+            kind = self.kinds.setdefault(name, Kind(name))
+            _put(kind.features, feature.name, feature)
+            for prefix in feature.topics:
+                _put(kind.topics, prefix, feature)
+            for request, route in feature.routes.items():
+                _put(kind.turns, request, route.turn)
+            for tell, turn in feature.tells.items():
+                _put(kind.turns, tell, turn)
+        for request, route in feature.routes.items():
+            if request not in self.addresses:
+                self.addresses[request] = route.address
+                (self.internal if route.internal else self.requests).append(request)
+        for tell in feature.tells:
+            self.tells[tag_of(tell)] = tell
+        for ticket, answer in feature.queries.items():
+            self.tickets.append(ticket)
+            _put(self.queries, ticket, answer)
+        self._prefixes.extend(p for p in feature.topics if p and p not in self._prefixes)
+
+
+def _put(where: dict[Any, Any], key: Any, value: Any) -> None:
+    if key in where:
+        raise Ambiguous(f"{key!r} is declared twice, by {where[key]!r} and {value!r}")
+    where[key] = value

@@ -1,0 +1,34 @@
+"""Time as a dependency: the one place that reads a clock."""
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the runtime gets the time from."""
+
+    def now_ms(self) -> int:
+        """Wall clock, milliseconds since the Unix epoch: for people and records."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back: for deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; zero or less yields once."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

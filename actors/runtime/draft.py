@@ -1,0 +1,273 @@
+"""What an actor's turns have changed and caused: ``Ran`` for one turn, ``Draft`` for all of them until the commit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from actors.runtime.blueprint import Kind
+from actors.runtime.context import (
+    AnswerOp,
+    CancelTimer,
+    CloseSession,
+    Context,
+    Deferred,
+    Effect,
+    Follow,
+    Keep,
+    OpRef,
+    Publish,
+    RenameSession,
+    SessionCommand,
+    SetTimer,
+    TellEffect,
+    Unfollow,
+)
+from actors.runtime.ops import Digest, Kept, OpWindow
+from actors.runtime.slices import Slot
+from actors.runtime.tickets import Ticket
+from protocol import ErrorReply, Event, GuildhallError, Reply
+from storage import ActorWrite, EventRow, OpRow, Position, Snapshot, TellRow, TimerRow
+
+TRIM_EVERY = 64  # events of a topic between two cuts of its log; one DELETE then covers many rows
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Published(Struct, frozen=True):
+    """An event that leaves with the commit of its turn. ``body`` is its MessagePack, None for an ephemeral one."""
+
+    topic: str
+    seq: int
+    event: Event
+    body: bytes | None
+    ends: str | None
+
+
+class Ran:
+    """What came of one turn."""
+
+    __slots__ = ("answers", "commands", "durable", "events", "follows", "records", "reply", "tells")
+
+    def __init__(self, reply: Reply | Ticket | Deferred | None) -> None:
+        self.reply = reply
+        self.durable = False
+        """Whether anything must be committed before it is seen."""
+        self.events: list[Published] = _NOTHING
+        self.tells: list[TellRow] = _NOTHING
+        self.follows: list[Follow | Unfollow] = _NOTHING
+        self.commands: list[SessionCommand] = _NOTHING
+        self.answers: list[tuple[OpRef, Reply]] = _NOTHING
+        self.records: list[Keep] = _NOTHING
+
+
+_NOTHING: list[Any] = []  # shared and never appended to: most turns have no such effect
+
+
+class Draft:
+    """Everything of one actor that goes into its next commit."""
+
+    def __init__(self, kind: Kind, snapshot: Snapshot, epoch: str) -> None:
+        self.version = snapshot.version
+        """Version that the row has when everything collected so far is committed."""
+        self.timers: dict[str, TimerRow] = {row.name: row for row in snapshot.timers}
+        self.windows: dict[str, OpWindow] = _open_windows(snapshot.ops)
+        """By player."""
+        self.heard = dict(snapshot.heard)
+        """Newest number heard from each sender."""
+        self.dirty: dict[str, Slot] = {}
+        """Slices to be saved, by name."""
+        self._kind = kind
+        self._actor = snapshot.actor
+        self._fence = snapshot.fence
+        self._epoch = epoch
+        self._topics = dict(snapshot.topics)
+        self._told = snapshot.told
+        self._dirty_ops: dict[tuple[str, str], Kept] = {}
+        self._write = self._fresh()
+
+    @property
+    def empty(self) -> bool:
+        """Whether ``collect`` would have nothing to say."""
+        write = self._write
+        return not (
+            self.dirty
+            or self._dirty_ops
+            or write.topics
+            or write.outbox
+            or write.heard
+            or write.delivered
+            or write.timers
+            or write.cancelled
+            or write.records
+        )
+
+    def collect(self, digest: Digest, *, release: bool) -> ActorWrite:
+        """Take everything that changed since the last call."""
+        write = self._write
+        write.version = self.version
+        write.told = self._told
+        write.release = release
+        write.slices = {name: slot.row() for name, slot in self.dirty.items()}
+        write.ops = [_op_row(player, kept, digest) for (player, _), kept in self._dirty_ops.items()]
+        self.version += 1
+        self._write = self._fresh()
+        self.dirty = {}
+        self._dirty_ops = {}
+        return write
+
+    def position_of(self, topic: str) -> Position:
+        """Where a topic stands with all turns so far, committed or not."""
+        return self._topics.get(topic) or Position(self._epoch, 0, 1)
+
+    def apply(self, ctx: Context, ran: Ran) -> None:
+        """Put the effects that the turn has declared into the draft and into ``ran``."""
+        for effect in ctx.effects:
+            _APPLY[type(effect)](self, ctx, ran, effect)
+
+    # What is noted without an effect.
+    def note_heard(self, sender: str, number: int) -> None:
+        """The tell needs no further delivery."""
+        self.heard[sender] = self._write.heard[sender] = number
+
+    def delivered(self, numbers: list[int]) -> None:
+        """Own tells that were heard: their outbox rows go."""
+        self._write.delivered.extend(numbers)
+
+    def set_aside(self, tell: TellRow, reason: str) -> None:
+        """A tell that cannot be delivered; it stays visible in the outbox."""
+        self._write.outbox.append(TellRow(tell.number, tell.to, tell.body, tell.at_ms, reason[:255]))
+
+    def keep_op(self, player: str, kept: Kept) -> None:
+        """Save a kept op beside the state."""
+        self._dirty_ops[player, kept.op] = kept
+
+    def drop_timer(self, name: str) -> None:
+        """The timer has fired or was cancelled."""
+        del self.timers[name]
+        self._write.timers = [t for t in self._write.timers if t.name != name]
+        self._write.cancelled.append(name)
+
+    # Effects, one function each.
+    def publish(self, ctx: Context, ran: Ran, effect: Publish) -> None:
+        event = effect.event if effect.event.topic is None else structs.replace(effect.event)
+        structs.force_setattr(event, "topic", effect.topic)
+        structs.force_setattr(event, "at", ctx.now_ms)
+        if not ran.events:
+            ran.events = []
+        if effect.ephemeral:
+            ran.events.append(Published(effect.topic, 0, event, None, effect.ends))
+            return
+        here = self.position_of(effect.topic)
+        seq = here.seq + 1
+        floor = here.floor
+        if seq % TRIM_EVERY == 0:
+            floor = max(floor, seq - self._kind.keep_events(effect.topic) + 1)
+        structs.force_setattr(event, "seq", seq)
+        body = _encode(event)
+        self._topics[effect.topic] = self._write.topics[effect.topic] = Position(here.epoch, seq, floor)
+        player = op = None
+        if ctx.op is not None:
+            player, op = ctx.caller, ctx.op
+        part = sum(done.topic == effect.topic for done in ran.events)
+        self._write.events.append(EventRow(effect.topic, seq, ctx.now_ms, body, player, op, part, effect.ends))
+        ran.events.append(Published(effect.topic, seq, event, body, effect.ends))
+        ran.durable = True
+
+    def tell(self, ctx: Context, ran: Ran, effect: TellEffect) -> None:
+        self._told += 1
+        row = TellRow(self._told, effect.to, _encode(effect.message), ctx.now_ms)
+        self._write.outbox.append(row)
+        ran.tells = [*ran.tells, row]
+        ran.durable = True
+
+    def set_timer(self, _ctx: Context, ran: Ran, effect: SetTimer) -> None:
+        row = TimerRow(effect.name, effect.due_ms, _encode(effect.message))
+        self._write.timers = [t for t in self._write.timers if t.name != effect.name]
+        self._write.timers.append(row)
+        self.timers[effect.name] = row
+        ran.durable = True
+
+    def cancel_timer(self, _ctx: Context, ran: Ran, effect: CancelTimer) -> None:
+        if effect.name in self.timers:
+            self.drop_timer(effect.name)
+            ran.durable = True
+
+    def keep_record(self, _ctx: Context, ran: Ran, effect: Keep) -> None:
+        self._write.records.append(effect.record)
+        ran.records = [*ran.records, effect]
+        ran.durable = True
+
+    def follow(self, _ctx: Context, ran: Ran, effect: Follow | Unfollow) -> None:
+        ran.follows = [*ran.follows, effect]
+
+    def command(self, _ctx: Context, ran: Ran, effect: SessionCommand) -> None:
+        ran.commands = [*ran.commands, effect]
+
+    def answer(self, _ctx: Context, ran: Ran, effect: AnswerOp) -> None:
+        ref = effect.ref
+        reply = effect.reply if isinstance(effect.reply, Reply) else refusal_reply(effect.reply)
+        structs.force_setattr(reply, "re", ref.op)
+        ran.answers = [*ran.answers, (ref, reply)]
+        ran.durable = True
+        window = self.windows.get(ref.player)
+        kept = window.ops.get(ref.op) if window else None
+        if kept is not None and kept.reply is None:
+            kept.reply = reply
+            self.keep_op(ref.player, kept)
+
+    def _fresh(self) -> ActorWrite:
+        return ActorWrite(
+            actor=self._actor,
+            fence=self._fence,
+            version=0,
+            told=0,
+            slices={},
+            ops=[],
+            topics={},
+            events=[],
+            outbox=[],
+            delivered=[],
+            heard={},
+            timers=[],
+            cancelled=[],
+            records=[],
+        )
+
+
+_APPLY: dict[type[Effect], Callable[[Draft, Context, Ran, Any], None]] = {
+    Publish: Draft.publish,
+    TellEffect: Draft.tell,
+    SetTimer: Draft.set_timer,
+    CancelTimer: Draft.cancel_timer,
+    Keep: Draft.keep_record,
+    Follow: Draft.follow,
+    Unfollow: Draft.follow,
+    CloseSession: Draft.command,
+    RenameSession: Draft.command,
+    AnswerOp: Draft.answer,
+}
+
+
+def refusal_reply(error: GuildhallError) -> ErrorReply:
+    """A refusal in the form in which it is kept beside an op; the trace is put in where it is sent."""
+    return ErrorReply(
+        code=error.code,
+        message=str(error),
+        retry=error.retry,
+        retry_after_ms=error.retry_after_ms,
+        trace="",
+    )
+
+
+def _op_row(player: str, kept: Kept, digest: Digest) -> OpRow:
+    reply = kept.reply
+    body = _encode(reply) if isinstance(reply, Reply) else reply
+    return OpRow(player, kept.op, kept.count, kept.digest(digest), kept.at_ms, body)
+
+
+def _open_windows(rows: list[OpRow]) -> dict[str, OpWindow]:
+    by_player: dict[str, list[OpRow]] = {}
+    for row in rows:
+        by_player.setdefault(row.player, []).append(row)
+    return {player: OpWindow(ops) for player, ops in by_player.items()}

@@ -1,0 +1,162 @@
+"""What a room declares: its slice of an actor's state, its turns, its schema.
+
+A room builds one ``Feature`` and decorates plain functions with it::
+
+    gifts = Feature(name="gifts", actor="player", state=GiftBox)
+
+    @gifts.handles(GiftSend, key="to")          # a client's request, run by actor player:<to>
+    def send(ctx: Context, box: GiftBox, msg: GiftSend) -> GiftSent: ...
+
+    @gifts.hears(GiftReturned)                  # a tell of another actor, or a timer of this one
+    def returned(ctx: Context, box: GiftBox, msg: GiftReturned) -> None: ...
+
+Nothing runs at declaration; ``Blueprint`` puts all features together.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from actors.runtime.tickets import Ticket
+from protocol.messages import Message, Reply, Request, Tell
+from storage import Migration
+
+if TYPE_CHECKING:
+    from actors.runtime.context import Context
+
+S = TypeVar("S", bound=Struct)
+M = TypeVar("M", bound=Message)
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+Address = Callable[[Any, str], str]
+"""(request, caller's player id) to the actor that runs it."""
+
+CALLER = "@caller"
+"""As ``key``: the caller's own actor."""
+
+
+class Turn(Struct, frozen=True):
+    """One handler and how it is run."""
+
+    feature: "Feature[Any]"
+    message: type[Message]
+    run: Callable[[Any, Any, Any], Any]
+    writes: bool
+    """False: the turn never changes its slice, whatever it publishes or tells; a test build verifies it."""
+    keeps: bool = True
+    """Whether its reply is kept under the op id: so for clients' requests, not for those of the server's own parts."""
+
+
+class Route(Struct, frozen=True):
+    """How a client's request finds its actor."""
+
+    turn: Turn
+    address: Address
+    internal: bool
+    """Asked by the server's own parts (sign-in), never accepted from a client."""
+
+
+class Feature(Generic[S]):
+    """A room: one slice of the state of every actor of its kinds, and what may happen to it.
+
+    ``actor`` names the kinds that carry the slice. Kinds in ``transient`` carry it in memory only: nothing of it is
+    saved, and it starts empty at each activation. ``schema`` is the number of ``state``'s present form;
+    ``upgrades[n]`` makes a decoded slice of schema n one of n + 1.
+    """
+
+    def __init__(  # noqa: PLR0913 - the whole declaration of a room is one call, all by name
+        self,
+        name: str,
+        *,
+        actor: str | Sequence[str],
+        state: type[S],
+        schema: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+        migrations: Sequence[Migration] = (),
+        transient: Sequence[str] = (),
+        keep_events: int = 10_000,
+    ) -> None:
+        self.name = name
+        self.kinds = (actor,) if isinstance(actor, str) else tuple(actor)
+        self.state = state
+        self.schema = schema
+        self.upgrades = dict(upgrades or {})
+        self.migrations = tuple(migrations)
+        self.transient = frozenset(transient)
+        self.keep_events = keep_events
+        """Newest events kept in each durable topic that this room publishes to; a cursor from before is reset."""
+        self.routes: dict[type[Request[Any]], Route] = {}
+        self.tells: dict[type[Tell], Turn] = {}
+        self.queries: dict[type[Ticket], Callable[..., Reply]] = {}
+        self.topics: dict[str, Callable[[S, str, str], bool]] = {}
+        self.greets: Callable[[S], Struct] | None = None
+        self.events: list[type[Message]] = []
+
+    def handles(
+        self,
+        request: type[M],
+        *,
+        key: str | None = None,
+        address: Address | None = None,
+        writes: bool = True,
+        internal: bool = False,
+    ) -> Callable[[Callable[["Context", S, M], Any]], Callable[["Context", S, M], Any]]:
+        """Run the decorated turn for ``request``, on the actor of the room's first kind whose key is the request's
+        field ``key`` (``CALLER``: the caller), or on the actor that ``address`` names.
+
+        Two features may handle one request type where their kinds differ: the addressed actor's kind picks the turn.
+        The reply is kept under the op id if the turn writes or has effects; a turn that follows a topic or hands out
+        a ticket is run anew for a repeated id, so it must do no harm the second time.
+        """
+        route_to = address or _by_field(self.kinds[0], key or CALLER)
+
+        def declare(run: Callable[["Context", S, M], Any]) -> Callable[["Context", S, M], Any]:
+            turn = Turn(self, request, run, writes, keeps=not internal)
+            self.routes[request] = Route(turn, route_to, internal)  # type: ignore[index]
+            return run
+
+        return declare
+
+    def hears(
+        self, tell: type[M], *, writes: bool = True
+    ) -> Callable[[Callable[["Context", S, M], None]], Callable[["Context", S, M], None]]:
+        """Run the decorated turn when an actor of the room's kinds is told ``tell``, or its timer with it is due."""
+
+        def declare(run: Callable[["Context", S, M], None]) -> Callable[["Context", S, M], None]:
+            self.tells[tell] = Turn(self, tell, run, writes)  # type: ignore[index]
+            return run
+
+        return declare
+
+    def answers(self, ticket: type[Ticket]) -> Callable[[Callable[..., Reply]], Callable[..., Reply]]:
+        """Make the reply to ``ticket`` from what storage holds: ``(ticket, events or rows) -> Reply``."""
+
+        def declare(answer: Callable[..., Reply]) -> Callable[..., Reply]:
+            self.queries[ticket] = answer
+            return answer
+
+        return declare
+
+    def readable(self, prefix: str) -> Callable[[Callable[[S, str, str], bool]], Callable[[S, str, str], bool]]:
+        """Decide with the decorated ``(slice, player, actor) -> bool`` who may follow the topic ``prefix + actor``."""
+
+        def declare(may_read: Callable[[S, str, str], bool]) -> Callable[[S, str, str], bool]:
+            self.topics[prefix] = may_read
+            return may_read
+
+        return declare
+
+    def greeting(self, greet: Callable[[S], Struct]) -> Callable[[S], Struct]:
+        """Have the struct that ``greet`` makes of a player's slice put into the welcome, under the room's name."""
+        self.greets = greet
+        return greet
+
+    def publishes(self, *events: type[Message]) -> None:
+        """Declare the events of the room, for the catalogue and for replay."""
+        self.events.extend(events)
+
+
+def _by_field(kind: str, key: str) -> Address:
+    if key == CALLER:
+        return lambda _request, caller: f"{kind}:{caller}"
+    return lambda request, _caller: f"{kind}:{getattr(request, key)}"

@@ -1,0 +1,277 @@
+"""The activations of this node: claims them in batches, runs their mailboxes, puts idle ones away."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Protocol
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from actors.runtime.activation import Activation, State
+from actors.runtime.actor import Actor, Tools
+from actors.runtime.backoff import Backoff
+from actors.runtime.blueprint import Blueprint, Kind
+from actors.runtime.clock import Clock
+from actors.runtime.commit import Committer
+from actors.runtime.draft import Ran
+from actors.runtime.mailbox import Answer, Envelope
+from actors.runtime.observer import Activated, Dropped, Isolated, Observer, Passivated, StoreLost
+from actors.runtime.slices import NewerSchema
+from protocol import Unavailable
+from storage import Snapshot, Store, StoreDown
+
+log = structlog.get_logger()
+TURNS_PER_ROUND = 64  # of one actor before the next one's; keeps a hot actor from making others wait
+ROUND_S = 0.004  # then the loop looks at its sockets again
+CLAIMS = 256  # actors in one claim
+SWEEP_S = 1.0  # between two looks at deadlines and idle actors
+
+
+class Outlet(Protocol):
+    """Where the host's results go: the node's hub, relay, sessions and router."""
+
+    def released(self, address: str, ran: Ran) -> None:
+        """Events, tells and commands that are safe to be seen."""
+        ...
+
+    def opened(self, snapshot: Snapshot) -> None:
+        """The actor was loaded here; its outbox may hold tells of an earlier owner."""
+        ...
+
+    def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
+        """The actor is not here (any more); ``owner`` where it is known."""
+        ...
+
+
+class HostOptions(Struct, frozen=True):
+    """Bounds of a host."""
+
+    idle_s: float = 300.0
+    """Seconds without a message after which an actor is passivated."""
+    mailbox: int = 1024
+    """Messages that may wait for one actor."""
+
+
+class Host:
+    """Runs actors; ``find`` and ``open`` are how the router reaches them."""
+
+    def __init__(  # noqa: PLR0913 - the node's composition, all by name
+        self,
+        *,
+        node: str,
+        store: Store,
+        blueprint: Blueprint,
+        committer: Committer,
+        tools: Tools,
+        clock: Clock,
+        random: Random,
+        outlet: Outlet,
+        observe: Observer,
+        options: HostOptions,
+    ) -> None:
+        self.observe = observe
+        self.serving = True
+        """False while the lease is lost: nothing is answered then."""
+        self.now_ms = clock.now_ms
+        self.monotonic = clock.monotonic
+        self._node = node
+        self._store = store
+        self._blueprint = blueprint
+        self._committer = committer
+        self._tools = tools
+        self._clock = clock
+        self._random = random
+        self._outlet = outlet
+        self._options = options
+        self._backoff = Backoff(random)
+        self._activations: dict[str, Activation] = {}
+        self._loading: dict[str, Activation] = {}
+        self._loading_bell = asyncio.Event()
+        self._ready: deque[Activation] = deque()
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.find = self._activations.get
+
+    # For the router.
+    def open(self, address: str) -> Activation:
+        """The activation of an actor, loading it first where need be."""
+        activation = self._activations.get(address)
+        if activation is None:
+            activation = self._activations[address] = Activation(address, self, self._options.mailbox)
+            self.reload(activation)
+        return activation
+
+    def give_up(self, address: str) -> None:
+        """Passivate an actor now, if nobody waits for it: its place is elsewhere."""
+        activation = self._activations.get(address)
+        if activation is not None:
+            activation.leave()
+
+    def drop_all(self, why: str) -> None:
+        """End every activation without saving: the lease has run out, others may own them."""
+        for activation in list(self._activations.values()):
+            activation.drop(why)
+
+    @property
+    def activations(self) -> dict[str, Activation]:
+        """By address; not to be changed."""
+        return self._activations
+
+    # For activations (Hosting).
+    def trace(self) -> str:
+        return f"{self._random.getrandbits(64):016x}"
+
+    def ready(self, activation: Activation) -> None:
+        activation.queued = True
+        self._ready.append(activation)
+        if not self._scheduled:
+            self._scheduled = True
+            self._running_loop().call_soon(self._round)
+
+    def wake(self, activation: Activation) -> None:
+        self._committer.wake(activation)
+
+    def release(self, address: str, ran: Ran) -> None:
+        self._outlet.released(address, ran)
+
+    def reload(self, activation: Activation) -> None:
+        self._loading[activation.address] = activation
+        self._loading_bell.set()
+
+    def left(self, activation: Activation, waiting: list[Envelope], why: str) -> None:
+        address = activation.address
+        if self._activations.get(address) is activation:
+            del self._activations[address]
+        self._loading.pop(address, None)
+        self.observe(Passivated(address) if why == "passivated" else Dropped(address))
+        if why != "passivated":
+            log.info("actor.dropped", actor=address, why=why, waiting=len(waiting))
+        self._outlet.left(address, waiting, None)
+
+    # Running.
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Claim, run and sweep until the context is left."""
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._claim(), name="host-claims"),
+                tasks.create_task(self._sweep(), name="host-sweep"),
+            ]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def drain(self, within_s: float) -> bool:
+        """Give every actor up; False if some were still busy after ``within_s`` seconds."""
+        deadline = self._clock.monotonic() + within_s
+        while self._activations and self._clock.monotonic() < deadline:
+            for activation in list(self._activations.values()):
+                if activation.quarantined is not None:
+                    activation.drop("draining")
+                else:
+                    activation.leave()
+            await self._clock.sleep(0.01)
+        return not self._activations
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _round(self) -> None:
+        """Run what is ready, each actor a bounded number of turns, for a bounded time."""
+        ready = self._ready
+        if not self.serving:
+            self._refuse_all()
+            return
+        until = self._clock.monotonic() + ROUND_S
+        for _ in range(len(ready)):
+            activation = ready.popleft()
+            activation.queued = False
+            if activation.run(TURNS_PER_ROUND):
+                activation.queued = True
+                ready.append(activation)
+            if self._clock.monotonic() > until:
+                break
+        self._scheduled = bool(ready)
+        if ready:
+            self._running_loop().call_soon(self._round)
+
+    def _refuse_all(self) -> None:
+        self._scheduled = False
+        while self._ready:
+            activation = self._ready.popleft()
+            activation.queued = False
+            activation.drop("not serving")
+
+    async def _claim(self) -> None:
+        tries = 0
+        while True:
+            if not self._loading:
+                self._loading_bell.clear()
+                await self._loading_bell.wait()
+            batch = dict(list(self._loading.items())[:CLAIMS])
+            try:
+                answers = await self._store.claim(self._node, list(batch))
+            except StoreDown as error:
+                if tries == 0:
+                    log.warning("claim.failed", reason=str(error), actors=len(batch))
+                    self.observe(StoreLost("claim"))
+                await self._clock.sleep(self._backoff.pause(tries))
+                tries += 1
+                continue
+            tries = 0
+            for answer in answers:
+                activation = batch[answer.actor]
+                if self._loading.get(answer.actor) is not activation:
+                    continue  # dropped while it was being claimed
+                del self._loading[answer.actor]
+                if isinstance(answer, Snapshot):
+                    self._open(activation, answer)
+                else:
+                    del self._activations[answer.actor]
+                    activation.state = State.GONE
+                    self._outlet.left(answer.actor, activation.take_mail(), answer.node)
+
+    def _open(self, activation: Activation, snapshot: Snapshot) -> None:
+        kind: Kind | None = self._blueprint.kind_of(snapshot.actor)
+        assert kind is not None, "the router opens only kinds that the blueprint has"
+        try:
+            actor = Actor(kind, snapshot, self._tools)
+        except (NewerSchema, msgspec.MsgspecError, KeyError) as error:
+            reason = f"cannot be loaded: {error}"
+            activation.quarantine(reason)
+            self.observe(Isolated(snapshot.actor, reason))
+            return
+        self.observe(Activated(snapshot.actor, snapshot.fence))
+        activation.opened(actor)
+        self._outlet.opened(snapshot)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_S)
+            now = self._clock.monotonic()
+            idle_since = now - self._options.idle_s
+            for n, activation in enumerate(list(self._activations.values())):
+                if activation.quarantined is not None:
+                    if activation.quarantined_until < now:
+                        activation.drop("quarantine is over")
+                elif not activation.idle:
+                    activation.expire(now)
+                elif activation.used < idle_since:
+                    activation.leave()
+                if n % 1000 == 999:
+                    await self._clock.sleep(0)
+
+
+def refuse(waiting: list[Envelope], why: str) -> None:
+    """Answer all of them that this node cannot help; the same id finds out later."""
+    for envelope in waiting:
+        envelope.finish(Answer(error=Unavailable(why, retry_after_ms=1_000)))

@@ -1,0 +1,156 @@
+"""Who is alive, by one lease row a node; and who a key belongs to, by rendezvous hash over the living.
+
+A node judges itself by its own monotonic clock, measured from before the renewal was sent, and stops serving before
+others may take over. Others judge it by the database's clock.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+
+import structlog
+from msgspec import Struct, structs
+
+from actors.runtime.clock import Clock
+from actors.runtime.observer import LeaseLost, LeaseTaken, NodesChanged, Observer
+from storage import NodeRow, Store, StoreDown
+
+log = structlog.get_logger()
+MARGIN = 0.1  # of the lease: how much earlier a node stops than others may start; covers clock drift
+RENEWALS = 3  # in one lease
+
+
+class Change(Struct, frozen=True):
+    """Who came and who went since the last look."""
+
+    live: tuple[str, ...]
+    gone: frozenset[str]
+
+
+class Membership:
+    """This node's lease and its view of the others."""
+
+    def __init__(self, node: NodeRow, store: Store, clock: Clock, observe: Observer, lease_s: float) -> None:
+        self.node = node.node
+        self.rows: tuple[NodeRow, ...] = ()
+        """The living, as of the last renewal."""
+        self._row = node
+        self._store = store
+        self._clock = clock
+        self._observe = observe
+        self._lease_s = lease_s
+        self._valid_until = float("-inf")
+        self._placing: tuple[str, ...] = ()
+        self._listeners: list[Callable[[Change], None]] = []
+        self._lapsed: list[Callable[[], None]] = []
+
+    def on_change(self, notice: Callable[[Change], None]) -> None:
+        """Have ``notice`` called whenever a node comes or goes."""
+        self._listeners.append(notice)
+
+    def on_lapse(self, notice: Callable[[], None]) -> None:
+        """Have ``notice`` called when this node's lease has run out: it owns nothing for certain any more."""
+        self._lapsed.append(notice)
+
+    @property
+    def serving(self) -> bool:
+        """Whether this node may answer: its lease has surely not run out."""
+        return self._clock.monotonic() < self._valid_until
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other node is alive."""
+        return len(self.rows) <= 1
+
+    def owner_by_hash(self, key: str) -> str:
+        """The live node that ``key`` belongs to; moves only the keys of nodes that come or go."""
+        if len(self._placing) <= 1:
+            return self._placing[0] if self._placing else self.node
+        return max(self._placing, key=lambda node: _weight(node, key))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hold the lease until the context is left, then give it up. Waits for the first renewal."""
+        await self._renew_first()
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(self._run(), name="lease")
+            try:
+                yield
+            finally:
+                renewing.cancel()
+                await self._release()
+
+    async def drain(self) -> None:
+        """Tell the others that nothing is to be placed here any more."""
+        self._row = structs.replace(self._row, draining=True)
+        await self._try_renew()
+
+    async def _release(self) -> None:
+        try:
+            await self._store.renew(self._row, 0.0)
+        except StoreDown as error:
+            log.warning("lease.not_released", reason=str(error), lease_s=self._lease_s)
+
+    async def _renew_first(self) -> None:
+        while not await self._try_renew():
+            await self._clock.sleep(min(1.0, self._lease_s / RENEWALS))
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(self._pause())
+            if not await self._try_renew() and not self.serving:
+                self._lapse()
+
+    def _pause(self) -> float:
+        """Until the next renewal; sooner when a neighbour's lease is about to run out, to take over without delay."""
+        pause = self._lease_s / RENEWALS
+        for row in self.rows:
+            left_s = row.left_ms / 1000
+            if row.node != self.node and left_s < self._lease_s / 2:
+                pause = min(pause, max(left_s + 0.05, 0.05))
+        if self._valid_until > 0:
+            pause = min(pause, max(self._valid_until - self._clock.monotonic(), 0.05))
+        return pause
+
+    async def _try_renew(self) -> bool:
+        asked = self._clock.monotonic()
+        try:
+            rows = await self._store.renew(self._row, self._lease_s)
+        except StoreDown as error:
+            log.warning("lease.not_renewed", reason=str(error))
+            return False
+        if self._valid_until > float("-inf") and not self.serving:
+            self._lapse()  # others may have taken over meanwhile: nothing from before counts
+        lapsed = self._valid_until == float("-inf")
+        self._valid_until = asked + self._lease_s * (1 - MARGIN)
+        if lapsed:
+            log.info("lease.taken", node=self.node, lease_s=self._lease_s)
+            self._observe(LeaseTaken(self.node, self._lease_s))
+        self._see(rows)
+        return True
+
+    def _lapse(self) -> None:
+        if self._valid_until == float("-inf"):
+            return
+        self._valid_until = float("-inf")
+        log.error("lease.lost", node=self.node)
+        self._observe(LeaseLost(self.node))
+        for notice in self._lapsed:
+            notice()
+
+    def _see(self, rows: Sequence[NodeRow]) -> None:
+        before = {row.node for row in self.rows}
+        self.rows = tuple(rows)
+        live = tuple(row.node for row in rows)
+        self._placing = tuple(row.node for row in rows if not row.draining)
+        if before != set(live):
+            log.info("nodes.changed", nodes=list(live))
+            self._observe(NodesChanged(live))
+            change = Change(live, frozenset(before - set(live)))
+            for notice in self._listeners:
+                notice(change)
+
+
+def _weight(node: str, key: str) -> bytes:
+    return blake2b(f"{node}\0{key}".encode(), digest_size=8).digest()

@@ -1,0 +1,188 @@
+"""One node of the runtime, put together: the only place that knows all the parts.
+
+The route of a request: ``Router.ask`` -> ``Host`` -> ``Activation`` (mailbox) -> ``Actor`` (turn) -> ``Committer`` ->
+``Node.released`` -> ``Hub`` (topics), ``Relay`` (tells), sessions -> the asker's ``deliver``.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Any, Union
+
+import msgspec
+from msgspec import Struct
+
+from actors.runtime.actor import Tools
+from actors.runtime.backoff import Backoff
+from actors.runtime.blueprint import Blueprint
+from actors.runtime.clock import Clock
+from actors.runtime.commit import Committer
+from actors.runtime.directory import Directory
+from actors.runtime.draft import Ran
+from actors.runtime.due import DuePoller
+from actors.runtime.frames import Decoders
+from actors.runtime.host import Host, HostOptions
+from actors.runtime.mailbox import Envelope
+from actors.runtime.membership import Membership
+from actors.runtime.observer import Observer
+from actors.runtime.ops import Digest
+from actors.runtime.queries import Queries
+from actors.runtime.relay import Relay
+from actors.runtime.router import Router, RouterOptions
+from actors.runtime.tickets import Ticket
+from actors.runtime.topics import Frame, Hub
+from protocol import ErrorReply, Message, Reply
+from storage import Bus, NodeRow, Snapshot, Store
+
+
+class NodeOptions(Struct, frozen=True):
+    """How a node behaves."""
+
+    lease_s: float = 10.0
+    """Seconds after a node's death until others may take its actors."""
+    lanes: int = 1
+    """Group commits at the same time; one on SQLite, which has one writer."""
+    host: HostOptions = HostOptions()
+    router: RouterOptions = RouterOptions()
+    verify: bool = False
+    """Check every turn for changes that it must not make: for tests."""
+
+
+class Outside(Struct, frozen=True):
+    """What a node gets from the world around it."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    random: Random
+    observe: Observer
+    frame: Frame
+    """Makes the bytes that go to a socket of an event."""
+    digest: Digest
+    epoch: str
+    """Which history of the database this is: the epoch of new topics."""
+
+
+class Node:
+    """The runtime of one process. ``running`` holds the lease, serves, and gives up what it owns."""
+
+    def __init__(self, row: NodeRow, blueprint: Blueprint, outside: Outside, options: NodeOptions) -> None:
+        clock, random, observe = outside.clock, outside.random, outside.observe
+        self.name = row.node
+        self.blueprint = blueprint
+        decoders = make_decoders(blueprint)
+        self.membership = Membership(row, outside.store, clock, observe, options.lease_s)
+        self.committer = Committer(outside.store, clock, observe, Backoff(random), options.lanes)
+        tools = Tools(
+            digest=outside.digest,
+            decode_tell=decoders.tell.decode,
+            decode_reply=decoders.reply.decode,
+            random=random,
+            epoch=outside.epoch,
+            verify=options.verify,
+        )
+        self.host = Host(
+            node=row.node,
+            store=outside.store,
+            blueprint=blueprint,
+            committer=self.committer,
+            tools=tools,
+            clock=clock,
+            random=random,
+            outlet=self,
+            observe=observe,
+            options=options.host,
+        )
+        self.queries = Queries(outside.store, blueprint, decoders.event.decode)
+        self.router = Router(
+            blueprint=blueprint,
+            host=self.host,
+            directory=Directory(self.membership),
+            membership=self.membership,
+            bus=outside.bus,
+            queries=self.queries,
+            decoders=decoders,
+            clock=clock,
+            options=options.router,
+        )
+        self.hub = Hub(
+            node=row.node,
+            bus=outside.bus,
+            store=outside.store,
+            read=self.queries.read,
+            decode_event=decoders.event.decode,
+            frame=outside.frame,
+            alone=lambda: self.membership.alone,
+            clock=clock,
+            observe=observe,
+        )
+        self.relay = Relay(
+            host=self.host,
+            router=self.router,
+            decode_tell=decoders.tell.decode,
+            clock=clock,
+            random=random,
+        )
+        self._due = DuePoller(store=outside.store, membership=self.membership, router=self.router, clock=clock)
+        self.membership.on_lapse(lambda: self.host.drop_all("lease lost"))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Node"]:
+        """Serve until the context is left; last up, first down."""
+        async with AsyncExitStack() as parts:
+            await parts.enter_async_context(self.membership.running())
+            await parts.enter_async_context(self.committer.running())
+            await parts.enter_async_context(self.queries.running())
+            await parts.enter_async_context(self.host.running())
+            await parts.enter_async_context(self.router.running())
+            await parts.enter_async_context(self.hub.running())
+            await parts.enter_async_context(self.relay.running())
+            await parts.enter_async_context(self._due.running())
+            yield self
+
+    async def drain(self, within_s: float) -> bool:
+        """Take no new actors, then give up those that are here; False if some were still busy after ``within_s``."""
+        await self.membership.drain()
+        return await self.host.drain(within_s)
+
+    # Outlet of the host.
+    def released(self, address: str, ran: Ran) -> None:
+        if ran.events:
+            self.hub.released(ran.events)
+        if ran.tells:
+            self.relay.send(address, ran.tells)
+        for command in ran.commands:
+            self.router.command(command)
+
+    def opened(self, snapshot: Snapshot) -> None:
+        self.relay.restore(snapshot)
+
+    def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
+        self.relay.forget(address)
+        self.router.redirect(waiting, owner)
+
+
+def make_decoders(blueprint: Blueprint) -> Decoders:
+    """Decoders for everything that travels between nodes or lies in tables."""
+    requests = [*blueprint.requests, *blueprint.internal]
+    replies: list[type[Reply]] = [ErrorReply, *(reply_of(request) for request in requests)]
+    return Decoders(
+        request=_union(requests),
+        reply=_union(replies),
+        event=_union(blueprint.events()),
+        tell=_union(list(blueprint.tells.values())),
+        ticket=_union(blueprint.tickets or [Ticket]),
+    )
+
+
+def _union(types: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(Union[tuple(dict.fromkeys(types))])  # noqa: UP007 - a union of a computed list
+
+
+def reply_of(request: type[Message]) -> type[Reply]:
+    """The reply type that a request names: ``Request[ChatSent]`` names ``ChatSent``."""
+    for base in getattr(request, "__orig_bases__", ()):
+        for argument in getattr(base, "__args__", ()):
+            if isinstance(argument, type) and issubclass(argument, Reply):
+                return argument
+    raise TypeError(f"{request.__name__} names no reply")

@@ -1,0 +1,103 @@
+"""The op window: what each player's recent requests to one actor were answered.
+
+Counted for each player, so that a crowded room pushes nobody's op out. It is a ring of ``OPS_PER_PLAYER`` in memory and
+in the table, so it never needs sweeping.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from protocol import IdReused, Reply, Request, TooOld
+from storage import OPS_PER_PLAYER, OpRow
+
+Digest = Callable[[Request[Any]], bytes]
+_SEPARATORS = "-_.:/#"
+
+
+class Kept:
+    """One op of the window."""
+
+    __slots__ = ("_digest", "_request", "at_ms", "count", "op", "reply")
+
+    def __init__(self, op: str, count: int, at_ms: int, request: Request[Any] | None, digest: bytes) -> None:
+        self.op = op
+        self.count = count
+        self.at_ms = at_ms
+        self.reply: Reply | bytes | None = None
+        """None while deferred; bytes (MessagePack) where it was loaded and not yet asked for."""
+        self._request = request
+        self._digest = digest
+
+    def digest(self, make: Digest) -> bytes:
+        """The request's digest; made when first needed, the request is let go then."""
+        if self._request is not None:
+            self._digest = make(self._request)
+            self._request = None
+        return self._digest
+
+    def check(self, request: Request[Any], make: Digest) -> None:
+        """Raises IdReused unless ``request`` is what was asked the first time."""
+        same = request == self._request if self._request is not None else make(request) == self._digest
+        if not same:
+            raise IdReused(f"id {request.id!r} was used for another request")
+
+
+class OpWindow:
+    """One player's ring of kept ops, oldest first, and what was pushed out of it."""
+
+    __slots__ = ("_floors", "count", "ops")
+
+    def __init__(self, rows: Iterable[OpRow] = ()) -> None:
+        self.ops: dict[str, Kept] = {}
+        self.count = 0
+        self._floors: dict[str, int] = {}
+        for row in sorted(rows, key=lambda row: row.count):
+            kept = Kept(row.op, row.count, row.at_ms, None, row.digest)
+            kept.reply = row.reply
+            self.ops[row.op] = kept
+            self.count = row.count
+        if self.count > len(self.ops):
+            self._remember_what_was_pushed_out()
+
+    def add(self, request: Request[Any], now_ms: int) -> Kept:
+        """Keep a new op; the oldest goes when the ring is full."""
+        self.count += 1
+        kept = Kept(request.id, self.count, now_ms, request, b"")
+        self.ops[request.id] = kept
+        if len(self.ops) > OPS_PER_PLAYER:
+            oldest = next(iter(self.ops))
+            del self.ops[oldest]
+            self._raise_floor(oldest)
+        return kept
+
+    def refuse_if_too_old(self, op: str) -> None:
+        """Raises TooOld for an id of the form prefix-counter that was pushed out of the ring, or is older still.
+
+        An id of another form cannot be placed in time; what it appends to a log is refused there, by its unique key.
+        """
+        if self._floors:
+            prefix, counter = _split(op)
+            if prefix and counter <= self._floors.get(prefix, -1):
+                raise TooOld(f"id {op!r} is older than this player's last {OPS_PER_PLAYER} requests here")
+
+    def _raise_floor(self, op: str) -> None:
+        prefix, counter = _split(op)
+        if prefix and counter > self._floors.get(prefix, -1):
+            if len(self._floors) >= OPS_PER_PLAYER and prefix not in self._floors:
+                del self._floors[next(iter(self._floors))]
+            self._floors[prefix] = counter
+
+    def _remember_what_was_pushed_out(self) -> None:
+        for op in self.ops:
+            prefix, counter = _split(op)
+            if prefix:
+                self._floors[prefix] = min(counter - 1, self._floors.get(prefix, counter - 1))
+
+
+def _split(op: str) -> tuple[str, int]:
+    """``("a1f3-", 17)`` of ``a1f3-17``; an empty prefix where the id has no such form."""
+    prefix = op.rstrip("0123456789")
+    digits = op[len(prefix) :]
+    if not prefix or prefix[-1] not in _SEPARATORS or not 0 < len(digits) <= 15:
+        return "", 0
+    return prefix, int(digits)

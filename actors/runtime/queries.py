@@ -1,0 +1,90 @@
+"""Answers tickets from storage: what a turn has allowed, without the actor's time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from actors.runtime.blueprint import Blueprint
+from actors.runtime.mailbox import Answer
+from actors.runtime.tickets import EventTicket, RowTicket, Ticket
+from protocol import Busy, Defect, GuildhallError, Message, Unavailable
+from storage import EventRange, EventRow, Store, StoreDown
+
+log = structlog.get_logger()
+UNDER_WAY = 1024  # queries at the same time; past that refusing beats queueing
+
+
+class Queries:
+    """Runs each ticket in a task of its own; equal stretches of a log that are asked for at once are read once."""
+
+    def __init__(self, store: Store, blueprint: Blueprint, decode_event: Callable[[bytes], Message]) -> None:
+        self._store = store
+        self._queries = blueprint.queries
+        self._decode_event = decode_event
+        self._tasks: asyncio.TaskGroup | None = None
+        self._under_way = 0
+        self._reads: dict[EventRange, asyncio.Future[Sequence[EventRow]]] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer until the context is left; what is under way then is answered first."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+
+    def redeem(self, ticket: Ticket, deliver: Callable[[Answer], None]) -> None:
+        """Read, make the reply, deliver it."""
+        if self._tasks is None or self._under_way >= UNDER_WAY:
+            deliver(Answer(error=Busy("too many queries under way", retry_after_ms=500)))
+            return
+        self._under_way += 1
+        self._tasks.create_task(self._redeem(ticket, deliver), name="query")
+
+    async def read(self, span: EventRange) -> Sequence[EventRow]:
+        """``Store.read_events``, once for all who ask for the same stretch at the same time."""
+        known = self._reads.get(span)
+        if known is not None:
+            return await asyncio.shield(known)
+        future = self._reads[span] = asyncio.get_running_loop().create_future()
+        try:
+            rows = await self._store.read_events(span)
+        except BaseException as error:
+            if isinstance(error, StoreDown):
+                future.set_exception(error)
+                future.exception()  # seen: nobody else may be waiting
+            else:
+                future.cancel()
+            raise
+        else:
+            future.set_result(rows)
+            return rows
+        finally:
+            del self._reads[span]
+
+    async def _redeem(self, ticket: Ticket, deliver: Callable[[Answer], None]) -> None:
+        try:
+            answer = Answer(await self._answer(ticket))
+        except StoreDown:
+            answer = Answer(error=Unavailable("the store does not answer", retry_after_ms=1_000))
+        except GuildhallError as refusal:
+            answer = Answer(error=refusal)
+        except Exception:
+            log.exception("query.failed", ticket=type(ticket).__name__)
+            answer = Answer(error=Defect("an unexpected error"))
+        finally:
+            self._under_way -= 1
+        deliver(answer)
+
+    async def _answer(self, ticket: Ticket) -> Any:
+        make = self._queries[type(ticket)]
+        if isinstance(ticket, EventTicket):
+            rows = await self.read(ticket.span)
+            return make(ticket, [self._decode_event(row.body) for row in rows])
+        assert isinstance(ticket, RowTicket)
+        return make(ticket, await self._store.select(ticket.sql, ticket.values))

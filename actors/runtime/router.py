@@ -1,0 +1,361 @@
+"""Takes each message to the node that owns its actor, and the answer back.
+
+On one node: ``ask`` -> mailbox -> turn -> commit -> deliver, nothing awaited. To another node: one bus message each
+way, sent again while nothing is heard (the op id makes that safe), taken to the next owner when the actor has moved.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from msgspec import MsgspecError, Struct
+
+from actors.runtime.blueprint import CALLER_PLACED, Blueprint
+from actors.runtime.clock import Clock
+from actors.runtime.context import Caller, SessionCommand, SessionRef
+from actors.runtime.directory import Directory
+from actors.runtime.frames import (
+    AnswerFrame,
+    AskFrame,
+    CommandFrame,
+    Decoders,
+    FireFrame,
+    Frame,
+    RemoteRefusal,
+    TellFrame,
+    decode_frame,
+    encode,
+    node_channel,
+    to_refusal,
+)
+from actors.runtime.host import Host
+from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Told
+from actors.runtime.membership import Change, Membership
+from actors.runtime.queries import Queries
+from actors.runtime.tickets import Ticket
+from protocol import Invalid, Moved, Reply, Request, Tell, Unavailable
+from storage import Bus, DueTimer
+
+log = structlog.get_logger()
+RESEND_S = 1.0  # without an answer from another node; a lost bus message costs this much
+MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
+
+
+class RouterOptions(Struct, frozen=True):
+    """Patience of a router."""
+
+    deadline_s: float = 15.0
+    """Seconds an ask may take; longer than a lease, so that a takeover is waited for rather than reported."""
+
+
+class _Sent:
+    """A message that another node has."""
+
+    __slots__ = ("envelope", "node", "resend_at")
+
+    def __init__(self, envelope: Envelope, node: str, resend_at: float) -> None:
+        self.envelope = envelope
+        self.node = node
+        self.resend_at = resend_at
+
+
+class Router:
+    """``ask`` for requests, ``tell`` and ``fire`` for the relay and the timers."""
+
+    def __init__(  # noqa: PLR0913 - the node's composition, all by name
+        self,
+        *,
+        blueprint: Blueprint,
+        host: Host,
+        directory: Directory,
+        membership: Membership,
+        bus: Bus,
+        queries: Queries,
+        decoders: Decoders,
+        clock: Clock,
+        options: RouterOptions,
+    ) -> None:
+        self._blueprint = blueprint
+        self._host = host
+        self._directory = directory
+        self._membership = membership
+        self._node = membership.node
+        self._bus = bus
+        self._queries = queries
+        self._decoders = decoders
+        self._clock = clock
+        self._options = options
+        self._sent: dict[int, _Sent] = {}
+        self._number = 0
+        self._addresses = blueprint.addresses
+        self._command: Callable[[SessionCommand], None] = lambda _command: None
+        self._has_session: Callable[[str], bool] = lambda _player: False
+        membership.on_change(self._nodes_changed)
+
+    def attach_sessions(self, command: Callable[[SessionCommand], None], has_session: Callable[[str], bool]) -> None:
+        """Have commands for sessions of this node carried out by ``command``; ``has_session`` tells whether a player
+        has a live session here. Called once by the gateway."""
+        self._command = command
+        self._has_session = has_session
+
+    def trace(self) -> str:
+        """A new trace id."""
+        return self._host.trace()
+
+    def actor_of(self, topic: str) -> str:
+        """The actor that publishes ``topic``."""
+        return self._blueprint.actor_of(topic)
+
+    # From this node.
+    def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
+        """Run ``request`` on its actor, wherever that is; ``deliver`` is called once, after the commit.
+
+        Never raises: what is wrong with the request is delivered as an error.
+        """
+        address = self._addresses[type(request)](request, caller.player)
+        self.ask_actor(address, request, caller, deliver)
+
+    def ask_actor(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
+        """``ask``, where the caller knows the actor."""
+        envelope = Asked(address, request, caller, deliver, self._clock.monotonic() + self._options.deadline_s)
+        activation = self._host.find(address)
+        if activation is not None and self._host.serving:
+            activation.post(envelope)
+        else:
+            self.dispatch(envelope)
+
+    def tell(self, address: str, tell: Tell, sender: str, number: int, deliver: Deliver) -> None:
+        """Have a tell heard; ``deliver`` is called when its receiver has noted it, or an error says why not."""
+        deadline = self._clock.monotonic() + self._options.deadline_s
+        self.dispatch(Told(address, tell, sender, number, deliver, deadline))
+
+    def fire(self, due: DueTimer, deliver: Deliver) -> None:
+        """Have an actor's due timer fired."""
+        deadline = self._clock.monotonic() + self._options.deadline_s
+        self.dispatch(Fired(due.actor, due.timer.name, due.timer.due_ms, deliver, deadline))
+
+    def command(self, command: SessionCommand) -> None:
+        """Carry out ``command`` on its session, wherever that is; lost if its node is."""
+        if command.to.node == self._node:
+            self._command(command)
+        else:
+            self._bus.publish(node_channel(command.to.node), encode(CommandFrame(command)))
+
+    def dispatch(self, envelope: Envelope) -> None:
+        """Bring a message to its actor's mailbox, here or elsewhere."""
+        address = envelope.address
+        if not self._host.serving or not self._membership.serving:
+            envelope.finish(Answer(error=Unavailable("this node has lost its lease", retry_after_ms=1_000)))
+            return
+        activation = self._host.find(address)
+        if activation is not None:
+            activation.post(envelope)
+            return
+        if self._blueprint.kind_of(address) is None:
+            envelope.finish(Answer(error=Invalid(f"there are no actors like {address!r}")))
+            return
+        node = self._directory.locate(address)
+        if node == self._node:
+            self._host.open(address).post(envelope)
+        else:
+            self._send(envelope, node)
+
+    def redirect(self, waiting: list[Envelope], owner: str | None) -> None:
+        """Send on what waited for an actor that is not here (any more)."""
+        for envelope in waiting:
+            if owner is not None:
+                self._directory.learn(envelope.address, owner)
+            envelope.tries += 1
+            if isinstance(envelope, _Remote):
+                envelope.move(owner)
+            elif envelope.tries > MOVES:
+                envelope.finish(Answer(error=Unavailable("the actor keeps moving", retry_after_ms=500)))
+            else:
+                self.dispatch(envelope)
+
+    def redeem(self, ticket: Ticket, answer: Answer, deliver: Deliver) -> None:
+        """Answer a ticket from storage, then deliver."""
+        self._queries.redeem(ticket, lambda made: deliver(_with_follows(made, answer)))
+
+    # To another node.
+    def _send(self, envelope: Envelope, node: str) -> None:
+        self._number += 1
+        self._sent[self._number] = _Sent(envelope, node, self._clock.monotonic() + RESEND_S)
+        self._bus.publish(node_channel(node), encode(self._frame(envelope, self._number)))
+
+    def _frame(self, envelope: Envelope, number: int) -> Frame:
+        if isinstance(envelope, Asked):
+            caller = envelope.caller
+            ref = caller.session
+            session = (ref.session, ref.node, ref.generation) if ref else None
+            return AskFrame(
+                number,
+                self._node,
+                envelope.address,
+                caller.player,
+                caller.name,
+                session,
+                encode(envelope.request),
+            )
+        if isinstance(envelope, Told):
+            body = encode(envelope.tell)
+            return TellFrame(number, self._node, envelope.address, envelope.sender, envelope.number, body)
+        assert isinstance(envelope, Fired)
+        return FireFrame(number, self._node, envelope.address, envelope.name, envelope.due_ms)
+
+    def _answered(self, frame: AnswerFrame) -> None:
+        sent = self._sent.pop(frame.number, None)
+        if sent is None:
+            return  # answered before, or given up
+        envelope = sent.envelope
+        if frame.moved:
+            self._directory.forget(envelope.address)
+            self.redirect([envelope], frame.owner)
+        elif frame.refusal is not None:
+            envelope.finish(Answer(error=RemoteRefusal(frame.refusal)))
+        elif frame.ticket is not None:
+            ticket = self._decoders.ticket.decode(frame.ticket)
+            envelope.finish(Answer(ticket, None, frame.follows or None))
+        else:
+            reply = self._decoders.reply.decode(frame.reply) if frame.reply is not None else None
+            self._directory.learn(envelope.address, sent.node)
+            envelope.finish(Answer(reply, None, frame.follows or None))
+
+    def _nodes_changed(self, change: Change) -> None:
+        self._directory.forget_nodes(change.gone)
+        for number, sent in list(self._sent.items()):
+            if sent.node in change.gone:
+                del self._sent[number]
+                self.dispatch(sent.envelope)
+
+    async def _resend(self) -> None:
+        while True:
+            await self._clock.sleep(RESEND_S / 4)
+            now = self._clock.monotonic()
+            for number, sent in list(self._sent.items()):
+                if sent.envelope.deadline <= now:
+                    del self._sent[number]
+                    late = Unavailable("no answer in time; the same id finds out", retry_after_ms=1_000)
+                    sent.envelope.finish(Answer(error=late))
+                elif sent.resend_at <= now:
+                    sent.resend_at = now + RESEND_S
+                    self._bus.publish(node_channel(sent.node), encode(self._frame(sent.envelope, number)))
+
+    # From another node.
+    def _receive(self, payload: bytes) -> None:
+        try:
+            frame = decode_frame.decode(payload)
+        except MsgspecError as error:
+            log.error("bus.frame_not_understood", reason=str(error), size=len(payload))
+            return
+        if isinstance(frame, AnswerFrame):
+            self._answered(frame)
+        elif isinstance(frame, CommandFrame):
+            self._command(frame.command)
+        else:
+            self._serve(frame)
+
+    def _serve(self, frame: AskFrame | TellFrame | FireFrame) -> None:
+        try:
+            envelope = self._unpack(frame)
+        except MsgspecError as error:
+            refusal = to_refusal(Unavailable(f"this node does not know the message: {error}"))
+            self._bus.publish(node_channel(frame.node), encode(AnswerFrame(frame.number, refusal=refusal)))
+            return
+        address = frame.address
+        activation = self._host.find(address)
+        if activation is None:
+            node = self._directory.locate(address)
+            if node != self._node:
+                envelope.move(node if node != frame.node else None)
+                return
+        elif isinstance(frame, AskFrame) and self._belongs_elsewhere(address):
+            activation.leave()
+        self.dispatch(envelope)
+
+    def _belongs_elsewhere(self, address: str) -> bool:
+        kind, _, key = address.partition(":")
+        return kind == CALLER_PLACED and not self._has_session(key)
+
+    def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> "_Remote":
+        deadline = self._clock.monotonic() + self._options.deadline_s
+        reply_to = _ReplyTo(self._bus, frame.node, frame.number)
+        if isinstance(frame, AskFrame):
+            session = SessionRef(*frame.session) if frame.session else None
+            caller = Caller(frame.player, frame.name, session)
+            return _RemoteAsked(frame.address, self._decoders.request.decode(frame.body), caller, reply_to, deadline)
+        if isinstance(frame, TellFrame):
+            tell = self._decoders.tell.decode(frame.body)
+            return _RemoteTold(frame.address, tell, frame.sender, frame.sent, reply_to, deadline)
+        return _RemoteFired(frame.address, frame.name, frame.due_ms, reply_to, deadline)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hear this node's channel until the context is left."""
+        await self._bus.subscribe(node_channel(self._node), self._receive)
+        async with asyncio.TaskGroup() as tasks:
+            resending = tasks.create_task(self._resend(), name="router-resend")
+            try:
+                yield
+            finally:
+                resending.cancel()
+                await self._bus.unsubscribe(node_channel(self._node))
+
+
+class _ReplyTo:
+    """Sends what became of a frame back to where it came from."""
+
+    __slots__ = ("_bus", "_node", "_number")
+
+    def __init__(self, bus: Bus, node: str, number: int) -> None:
+        self._bus = bus
+        self._node = node
+        self._number = number
+
+    def __call__(self, answer: Answer) -> None:
+        frame = AnswerFrame(self._number, follows=answer.follows or [])
+        if isinstance(answer.error, Moved):
+            frame.moved = True
+        elif answer.error is not None:
+            frame.refusal = to_refusal(answer.error)
+        elif isinstance(answer.reply, Ticket):
+            frame.ticket = encode(answer.reply)
+        elif isinstance(answer.reply, Reply):
+            frame.reply = encode(answer.reply)
+        self._bus.publish(node_channel(self._node), encode(frame))
+
+    def moved(self, owner: str | None) -> None:
+        """Say that the actor is not here."""
+        frame = AnswerFrame(self._number, moved=True, owner=owner)
+        self._bus.publish(node_channel(self._node), encode(frame))
+
+
+class _Remote(Envelope):
+    """A message that came from another node: when its actor is not here, that node is told, and looks on."""
+
+    __slots__ = ()
+
+    def move(self, owner: str | None) -> None:
+        """Send it back."""
+        deliver, self._deliver = self._deliver, None
+        if isinstance(deliver, _ReplyTo):
+            deliver.moved(owner)
+
+
+class _RemoteAsked(_Remote, Asked):
+    __slots__ = ()
+
+
+class _RemoteTold(_Remote, Told):
+    __slots__ = ()
+
+
+class _RemoteFired(_Remote, Fired):
+    __slots__ = ()
+
+
+def _with_follows(made: Answer, answer: Answer) -> Answer:
+    made.follows = answer.follows if made.error is None else None
+    return made

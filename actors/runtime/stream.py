@@ -1,0 +1,176 @@
+"""One topic on one node: what came, in order, and who reads it. Pure: no loop, no I/O."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from protocol import Message, Wire
+
+RECENT = 256  # events kept in memory for those who resume; older ones come from the table
+HELD = 1024  # events kept while a hole before them is being filled; more are left to the table
+
+
+class Reader(Protocol):
+    """A session, as far as a stream knows it."""
+
+    wire: Wire
+    player: str
+    topics: set[str]
+    """What it follows; kept by the hub."""
+
+    def push(self, piece: bytes, *, ephemeral: bool) -> None:
+        """Take whole frames for the socket, to be written at the end of this turn of the loop."""
+        ...
+
+
+class Item:
+    """One event: decoded, or as MessagePack, or both; framed for each wire format when first asked for."""
+
+    __slots__ = ("body", "ends", "event", "framed_json", "framed_msgpack", "seq")
+
+    def __init__(self, seq: int, ends: str | None, event: Message | None, body: bytes | None) -> None:
+        self.seq = seq
+        self.ends = ends
+        self.event = event
+        self.body = body
+        self.framed_json: bytes | None = None
+        self.framed_msgpack: bytes | None = None
+
+
+class Stream:
+    """``seq`` is the newest event that readers have, or will have at the end of this turn of the loop."""
+
+    def __init__(
+        self,
+        topic: str,
+        seq: int,
+        *,
+        durable: bool,
+        decode: Callable[[bytes], Message],
+        frame: Callable[[Wire, Message | bytes], bytes],
+    ) -> None:
+        self.topic = topic
+        self.seq = seq
+        self.durable = durable
+        self.readers: dict[Reader, None] = {}
+        self.joining: dict[Reader, int] = {}
+        """Readers that are still being given what they missed, and up to which seq they have it."""
+        self.dirty = False
+        self.filling = False
+        self._decode = decode
+        self._frame = frame
+        self._recent: deque[Item] = deque(maxlen=RECENT)
+        self._pending: list[Item] = []
+        self._held: dict[int, Item] = {}
+        self._expected = seq
+
+    # In.
+    def take(self, item: Item) -> bool:
+        """Put an event in its place. False if it was there before, or comes after a hole (then it is held)."""
+        if item.seq == 0:
+            self._pending.append(item)
+            return True
+        if item.seq <= self.seq:
+            return False
+        if item.seq > self.seq + 1:
+            self._expected = max(self._expected, item.seq)
+            if len(self._held) < HELD:
+                self._held[item.seq] = item
+            return False
+        self.seq = item.seq
+        self._pending.append(item)
+        self._recent.append(item)
+        return True
+
+    def expect(self, seq: int) -> None:
+        """The table has events up to ``seq``."""
+        self._expected = max(self._expected, seq)
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether something is known to be missing."""
+        return self._expected > self.seq
+
+    def held(self) -> list[Item]:
+        """What waited for the hole to be filled, in order; it is let go."""
+        items = [self._held[seq] for seq in sorted(self._held)]
+        self._held.clear()
+        return items
+
+    def skip_hole(self) -> None:
+        """The table has nothing after ``seq``: what is missing was cut, or is not there yet and will come again."""
+        if self._held:
+            self.seq = min(self._held) - 1
+        else:
+            self._expected = self.seq
+
+    # Readers.
+    def admit(self, reader: Reader, after: int) -> bool:
+        """Give ``reader`` everything after ``after`` from memory; False if memory does not reach back that far, or the
+        reader is ahead of it."""
+        if after > self.seq:
+            return False
+        if after < self.seq:
+            if not self._recent or self._recent[0].seq > after + 1:
+                return False
+            missed = [item for item in self._recent if item.seq > after]
+            reader.push(self.render(missed, reader.wire), ephemeral=False)
+        return True
+
+    def end(self, player: str) -> None:
+        """The subscriptions of ``player`` end here, after what was flushed."""
+        for reader in [r for r in (*self.readers, *self.joining) if r.player == player]:
+            self.forget(reader)
+            reader.topics.discard(self.topic)
+
+    def forget(self, reader: Reader) -> None:
+        """Give ``reader`` nothing more."""
+        self.readers.pop(reader, None)
+        self.joining.pop(reader, None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody follows it."""
+        return bool(self.readers or self.joining)
+
+    def close(self) -> None:
+        """Nobody follows it any more."""
+        self.readers.clear()
+        self.joining.clear()
+
+    # Out.
+    def flush(self) -> tuple[int, int]:
+        """Push what has come since the last flush, one piece a wire format; returns (events, readers)."""
+        self.dirty = False
+        pending, self._pending = self._pending, []
+        readers = self.readers
+        if not pending or not readers:
+            return len(pending), 0
+        ephemeral = not self.durable or all(item.seq == 0 for item in pending)
+        pieces: dict[Wire, bytes] = {}
+        for reader in readers:
+            wire = reader.wire
+            piece = pieces.get(wire)
+            if piece is None:
+                piece = pieces[wire] = self.render(pending, wire)
+            reader.push(piece, ephemeral=ephemeral)
+        return len(pending), len(readers)
+
+    def render(self, items: Sequence[Item], wire: Wire) -> bytes:
+        """The frames of ``items``, one after the other."""
+        if wire is Wire.MSGPACK:
+            return b"".join([item.framed_msgpack or self._frame_msgpack(item) for item in items])
+        return b"".join([item.framed_json or self._frame_json(item) for item in items])
+
+    def _frame_msgpack(self, item: Item) -> bytes:
+        source: Message | bytes | None = item.body if item.body is not None else item.event
+        assert source is not None
+        framed = item.framed_msgpack = self._frame(Wire.MSGPACK, source)
+        return framed
+
+    def _frame_json(self, item: Item) -> bytes:
+        if item.event is None:
+            assert item.body is not None
+            item.event = self._decode(item.body)
+        framed = item.framed_json = self._frame(Wire.JSON, item.event)
+        return framed

@@ -1,0 +1,320 @@
+"""Fan-out: every topic that somebody on this node follows is a ``Stream``; the ``Hub`` feeds them and their readers.
+
+An event is encoded once for each wire format and framed once; what a topic gathers in one turn of the event loop goes
+to each reader as one piece. Durable streams are gap-free and in order: a hole (the bus lost something) is filled from
+the table before anything later is delivered, and what was seen is dropped.
+
+    commit ──> Hub.released ──> Stream ──(end of the loop's turn)──> Reader.push
+                  └─> bus tick ──> other nodes' Hub ──> Stream ──> Reader.push
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from msgspec import MsgspecError
+
+from actors.runtime.clock import Clock
+from actors.runtime.context import Follow
+from actors.runtime.draft import Published
+from actors.runtime.frames import TickFrame, decode_tick, encode, topic_channel
+from actors.runtime.observer import Delivered, Observer
+from actors.runtime.stream import Item, Reader, Stream
+from protocol import Message, Wire
+from storage import Bus, EventRange, EventRow, Store, StoreDown
+
+log = structlog.get_logger()
+CHECK_S = 5.0  # between two looks for a lost last event of an idle topic
+PAGE = 500  # events in one read of the log
+
+Frame = Callable[[Wire, Message | bytes], bytes]
+"""Makes the bytes that go to a socket: of an event, or of an event's MessagePack where that is the wire format."""
+Read = Callable[[EventRange], Awaitable[Sequence[EventRow]]]
+
+
+class Hub:
+    """The topics that sessions of this node follow."""
+
+    def __init__(  # noqa: PLR0913 - the node's composition, all by name
+        self,
+        *,
+        node: str,
+        bus: Bus,
+        store: Store,
+        read: Read,
+        decode_event: Callable[[bytes], Message],
+        frame: Frame,
+        alone: Callable[[], bool],
+        clock: Clock,
+        observe: Observer,
+    ) -> None:
+        self._node = node
+        self._bus = bus
+        self._store = store
+        self._read = read
+        self._decode_event = decode_event
+        self._frame = frame
+        self._alone = alone
+        self._clock = clock
+        self._observe = observe
+        self._streams: dict[str, Stream] = {}
+        self._dirty: list[Stream] = []
+        self._ticks: dict[str, TickFrame] = {}
+        self._scheduled = False
+        self._tasks: asyncio.TaskGroup | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed: set[str] = set()
+        self._bell = asyncio.Event()
+        self._after_flush: list[Callable[[], None]] = []
+        self.deliveries = 0
+        """Events handed to sessions since the start: one for each event and session."""
+
+    # From this node's actors.
+    def released(self, events: Sequence[Published]) -> None:
+        """Events of actors of this node that are safe to be seen, in order."""
+        alone = self._alone()
+        for event in events:
+            stream = self._streams.get(event.topic)
+            if stream is not None:
+                self._take(stream, Item(event.seq, event.ends, event.event, event.body))
+            if not alone:
+                self._tick(event)
+        if not self._scheduled:
+            self._schedule()
+
+    def _tick(self, event: Published) -> None:
+        tick = self._ticks.get(event.topic)
+        if tick is None:
+            tick = self._ticks[event.topic] = TickFrame(self._node, event.topic, "", [])
+        body = event.body if event.body is not None else encode(event.event)
+        tick.events.append((event.seq, event.ends, body))
+
+    # From other nodes.
+    def _receive(self, payload: bytes) -> None:
+        try:
+            tick = decode_tick.decode(payload)
+        except MsgspecError as error:
+            log.error("bus.tick_not_understood", reason=str(error), size=len(payload))
+            return
+        stream = self._streams.get(tick.topic)
+        if tick.node == self._node or stream is None:
+            return
+        for seq, ends, body in tick.events:
+            self._take(stream, Item(seq, ends, None, body))
+        if not self._scheduled:
+            self._schedule()
+
+    def _take(self, stream: Stream, item: Item) -> None:
+        if stream.take(item):
+            if not stream.dirty:
+                stream.dirty = True
+                self._dirty.append(stream)
+            if item.ends is not None:
+                self._flush_stream(stream)
+                stream.end(item.ends)
+                self._drop_if_unwanted(stream)
+        elif stream.has_hole and not stream.filling:
+            self._fill(stream)
+
+    # To the sessions.
+    def follow(self, reader: Reader, follow: Follow) -> None:
+        """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order."""
+        stream = self._streams.get(follow.topic)
+        if stream is None:
+            stream = self._streams[follow.topic] = Stream(
+                follow.topic,
+                follow.seq,
+                durable=follow.durable,
+                decode=self._decode_event,
+                frame=self._frame,
+            )
+            self._listen(follow.topic)
+        elif stream.dirty:
+            self._flush_stream(stream)
+        reader.topics.add(follow.topic)
+        if not follow.durable or stream.admit(reader, follow.after):
+            stream.readers[reader] = None
+            return
+        stream.joining[reader] = follow.after
+        self._start(self._catch_up(stream, reader, follow.after), f"catch-up {follow.topic}")
+
+    def unfollow(self, reader: Reader, topic: str) -> None:
+        """Stop giving ``topic`` to ``reader``; no error if it does not follow it."""
+        stream = self._streams.get(topic)
+        reader.topics.discard(topic)
+        if stream is None:
+            return
+        stream.forget(reader)
+        self._drop_if_unwanted(stream)
+
+    def leave(self, reader: Reader) -> None:
+        """Forget a session that is gone."""
+        for topic in list(reader.topics):
+            self.unfollow(reader, topic)
+
+    def at_flush(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called at the end of this turn of the loop, after what topics have gathered was pushed."""
+        self._after_flush.append(callback)
+        if not self._scheduled:
+            self._schedule()
+
+    def position(self, topic: str) -> int | None:
+        """Seq up to which this node has delivered ``topic``; None where nobody here follows it."""
+        stream = self._streams.get(topic)
+        return stream.seq if stream else None
+
+    def _listen(self, topic: str) -> None:
+        self._changed.add(topic)
+        self._bell.set()
+
+    def _drop_if_unwanted(self, stream: Stream) -> None:
+        if not stream.wanted and self._streams.get(stream.topic) is stream:
+            del self._streams[stream.topic]
+            self._listen(stream.topic)
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for stream in dirty:
+            if stream.dirty:
+                self._flush_stream(stream)
+        ticks, self._ticks = self._ticks, {}
+        for topic, tick in ticks.items():
+            self._bus.publish(topic_channel(topic), encode(tick))
+        self._scheduled = False
+        callbacks, self._after_flush = self._after_flush, []
+        for callback in callbacks:
+            callback()
+
+    def _flush_stream(self, stream: Stream) -> None:
+        events, readers = stream.flush()
+        self.deliveries += events * readers
+        if readers:
+            self._observe(Delivered(stream.topic, events, readers))
+
+    # Holes and late-comers.
+    async def _keep_listening(self) -> None:
+        """Have the bus channels of exactly those topics that are followed here."""
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            changed, self._changed = self._changed, set()
+            for topic in changed.difference(self._streams):
+                await self._bus.unsubscribe(topic_channel(topic))
+            wanted = [stream for topic in changed if (stream := self._streams.get(topic))]
+            async with asyncio.TaskGroup() as subscribing:
+                for stream in wanted:
+                    channel = topic_channel(stream.topic)
+                    subscribing.create_task(self._bus.subscribe(channel, self._receive), name=channel)
+            if not self._alone():
+                await self._look_for_missed([s for s in wanted if s.durable])
+
+    def _fill(self, stream: Stream) -> None:
+        stream.filling = True
+        self._start(self._fill_hole(stream), f"fill {stream.topic}")
+
+    async def _fill_hole(self, stream: Stream) -> None:
+        """Read what is missing until the stream has no hole; what the log no longer has was cut, and is skipped."""
+        try:
+            while stream.has_hole and stream.wanted:
+                span = EventRange(topic=stream.topic, after=stream.seq, limit=PAGE)
+                try:
+                    rows = await self._read(span)
+                except StoreDown:
+                    await self._clock.sleep(0.5)
+                    continue
+                for row in rows:
+                    self._take(stream, _item(row))
+                if not rows:
+                    stream.skip_hole()
+                for item in stream.held():
+                    self._take(stream, item)
+                if not self._scheduled:
+                    self._schedule()
+        finally:
+            stream.filling = False
+
+    async def _catch_up(self, stream: Stream, reader: Reader, after: int) -> None:
+        """Push the missed events to one reader, from the table, until memory reaches back to where it is."""
+        while reader in stream.joining:
+            try:
+                rows = await self._read(EventRange(topic=stream.topic, after=min(after, stream.seq), limit=PAGE))
+            except StoreDown:
+                await self._clock.sleep(0.5)
+                continue
+            if reader not in stream.joining:
+                return
+            items = [_item(row) for row in rows]
+            for item in items:
+                self._take(stream, item)
+            if stream.dirty:
+                self._flush_stream(stream)
+            missed = [item for item in items if item.seq > after]
+            if missed:
+                reader.push(stream.render(missed, reader.wire), ephemeral=False)
+                self.deliveries += len(missed)
+                after = missed[-1].seq
+            if stream.admit(reader, after) or not rows:
+                stream.joining.pop(reader, None)
+                stream.readers[reader] = None
+
+    async def _check(self) -> None:
+        while True:
+            await self._clock.sleep(CHECK_S)
+            if self._alone():
+                continue
+            streams = [s for s in self._streams.values() if s.durable and not s.filling]
+            for start in range(0, len(streams), PAGE):
+                await self._look_for_missed(streams[start : start + PAGE])
+
+    async def _look_for_missed(self, streams: Sequence[Stream]) -> None:
+        try:
+            positions = await self._store.positions([stream.topic for stream in streams])
+        except StoreDown:
+            return  # the next look finds it
+        for stream in streams:
+            here = positions.get(stream.topic)
+            if here is not None and here.seq > stream.seq:
+                stream.expect(here.seq)
+                if not stream.filling:
+                    self._fill(stream)
+
+    def _bus_gap(self) -> None:
+        streams = [s for s in self._streams.values() if s.durable]
+        if streams:
+            self._start(self._look_for_missed(streams), "bus-gap")
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        if self._tasks is None:
+            work.close()  # the node is going down; its sessions resume elsewhere
+        else:
+            self._tasks.create_task(work, name=name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen, fill and check until the context is left."""
+        self._bus.on_gap(self._bus_gap)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            running = [
+                tasks.create_task(self._check(), name="hub-check"),
+                tasks.create_task(self._keep_listening(), name="hub-listen"),
+            ]
+            try:
+                yield
+            finally:
+                self._tasks = None
+                for task in running:
+                    task.cancel()
+                for stream in self._streams.values():
+                    stream.close()
+
+
+def _item(row: EventRow) -> Item:
+    return Item(row.seq, row.ends, None, row.body)

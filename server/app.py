@@ -1,0 +1,301 @@
+"""The composition root: settings in, a running node out. The only place that knows every part."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+from typing import Any
+
+import structlog
+
+from actors.runtime import Clock, NodeOptions, Outside, SystemClock
+from actors.runtime.backoff import Backoff
+from actors.runtime.host import HostOptions
+from actors.runtime.meters import Meters
+from actors.runtime.node import Node
+from actors.runtime.router import RouterOptions
+from protocol import Codec, Limits, Unavailable, digest
+from server import inspection
+from server.auth import Tokens
+from server.auth_jwks import RemoteKeys
+from server.config import Config
+from server.features import blueprint
+from server.framing import frame
+from server.gateway import Gateway, GatewayParts
+from server.http import HttpParts, SignedIn, running_http
+from server.limits import Admission, AdmissionLimits, SessionRates
+from server.observing import MeterObserver
+from server.sign_in import AccountSignIn
+from server.telemetry import configure_logging, loop_lag, registry_of
+from server.welcome import WelcomeOptions, Welcomer
+from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, open_bus, open_store
+from storage import migrate as migrate_store
+
+log = structlog.get_logger()
+TEXT_CHARS = 2000  # of a chat line; told to clients in the welcome
+SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
+
+
+async def serve(config: Config) -> int:
+    """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code."""
+    configure_logging(config.log, dev=config.auth.dev)
+    stop, hurry = _signals()
+    async with running_server(config) as server:
+        if config.auth.dev:
+            _say_where(config, server)
+        await stop.wait()
+        log.info("server.draining", sessions=server.gateway.sessions)
+        await _first(server.drain(config.gateway.drain_s), hurry)
+    log.info("server.stopped")
+    return 0
+
+
+async def migrate(config: Config) -> list[str]:
+    """Bring the database's schema up to date; returns what was applied."""
+    return await migrate_store(config.store.url, blueprint().migrations())
+
+
+async def inspect(config: Config, kind: str, key: str) -> dict[str, Any]:
+    """What the store holds of one actor."""
+    async with open_store(config.store.url) as store:
+        return await inspection.inspect(store, blueprint(), f"{kind}:{key}")
+
+
+class Server:
+    """A node with its ports."""
+
+    def __init__(self, node: Node, gateway: Gateway, http_port: int, status: "Status") -> None:
+        self.node = node
+        self.gateway = gateway
+        self.http_port = http_port
+        self._status = status
+
+    async def drain(self, within_s: float) -> None:
+        """Send the clients elsewhere, then give every actor up."""
+        self._status.draining = True
+        await self.gateway.drain(within_s)
+        if not await self.node.drain(within_s):
+            log.warning("server.drain_incomplete", actors=len(self.node.host.activations))
+
+
+class Status:
+    """What ``/readyz`` says."""
+
+    def __init__(self) -> None:
+        self.starting = "the store is not open yet"
+        self.draining = False
+        self.node: Node | None = None
+        self.bus: Bus | None = None
+
+    def reasons(self) -> list[str]:
+        """Why no traffic should come here; empty while it should."""
+        if self.draining:
+            return ["this node is draining"]
+        if self.starting or self.node is None:
+            return [self.starting or "the node is not up yet"]
+        reasons = []
+        if not self.node.membership.serving:
+            reasons.append("this node has lost its lease")
+        if not self.node.committer.store_up:
+            reasons.append("the store does not answer")
+        if self.bus is not None and not self.bus.connected:
+            reasons.append("the bus is not connected")
+        return reasons
+
+
+@asynccontextmanager
+async def running_server(config: Config, clock: Clock | None = None) -> AsyncIterator[Server]:
+    """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down."""
+    clock = clock or SystemClock()
+    random = SystemRandom()
+    meters, status = Meters(), Status()
+    plan = blueprint()
+    tokens, remote_keys = _tokens(config, clock)
+    ports = {"gateway": 0}
+    sign_in = _LateSignIn()
+    async with AsyncExitStack() as parts:
+        tasks = await parts.enter_async_context(asyncio.TaskGroup())
+        http_port = await parts.enter_async_context(
+            running_http(
+                config.http,
+                HttpParts(
+                    ready=status.reasons,
+                    registry=registry_of(meters),
+                    sign_in=sign_in,
+                    gateway_port=lambda: ports["gateway"],
+                    dev=config.auth.dev,
+                    origins=config.gateway.origins or (),
+                ),
+            )
+        )
+        store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
+        bus = await parts.enter_async_context(open_bus(config.bus.url))
+        status.bus = bus
+        status.starting = "waiting for the bus and the node's lease"
+        node = Node(
+            NodeRow(config.node.name, f"{config.gateway.host}:{config.gateway.port}", draining=False),
+            plan,
+            Outside(
+                store=store,
+                bus=bus,
+                clock=clock,
+                random=random,
+                observe=MeterObserver(meters),
+                frame=frame,
+                digest=digest,
+                epoch=await _epoch(store),
+            ),
+            _node_options(config),
+        )
+        await parts.enter_async_context(node.running())
+        sign_in.ready = AccountSignIn(
+            node.router,
+            tokens,
+            clock,
+            refresh_s=config.auth.refresh_token_s,
+            per_minute=SIGN_INS_PER_MINUTE if config.limits.enabled == "on" else 1_000_000,
+        )
+        if remote_keys is not None:
+            await parts.enter_async_context(remote_keys.running())
+        lag = tasks.create_task(loop_lag(clock, meters), name="loop-lag")
+        parts.callback(lag.cancel)
+        gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random))
+        await parts.enter_async_context(gateway.running())
+        ports["gateway"] = gateway.port
+        status.node, status.starting = node, ""
+        yield Server(node, gateway, http_port, status)
+
+
+def _node_options(config: Config) -> NodeOptions:
+    return NodeOptions(
+        lease_s=config.node.lease_s,
+        lanes=1 if config.store.url.startswith("sqlite:") else config.actors.lanes,
+        host=HostOptions(idle_s=config.actors.idle_s, mailbox=config.actors.mailbox),
+        router=RouterOptions(deadline_s=config.node.lease_s + 5.0),
+    )
+
+
+def _gateway_parts(
+    config: Config, node: Node, tokens: Tokens, meters: Meters, clock: Clock, random: SystemRandom
+) -> GatewayParts:
+    limits_on = config.limits.enabled == "on"
+    rates = SessionRates()
+    welcomer = Welcomer(
+        node=node.name,
+        router=node.router,
+        hub=node.hub,
+        tokens=tokens,
+        clock=clock,
+        options=WelcomeOptions(
+            heartbeat_ms=int(config.gateway.heartbeat_s * 1000),
+            limits=Limits(
+                message_bytes=config.gateway.message_bytes,
+                text_chars=TEXT_CHARS,
+                requests_per_s=rates.requests.per_s,
+            ),
+            replay=config.gateway.resume_events,
+        ),
+    )
+    return GatewayParts(
+        node=node,
+        codec=Codec(node.blueprint.requests, max_bytes=config.gateway.message_bytes),
+        welcomer=welcomer,
+        admission=Admission(AdmissionLimits()) if limits_on else None,
+        rates=rates,
+        limits_on=limits_on,
+        meters=meters,
+        clock=clock,
+        random=random,
+        dev=config.auth.dev,
+    )
+
+
+def _tokens(config: Config, clock: Clock) -> tuple[Tokens, RemoteKeys | None]:
+    remote = RemoteKeys(config.auth.jwks_url, clock) if config.auth.jwks_url else None
+    return Tokens(config.auth, clock, more=remote), remote
+
+
+class _LateSignIn:
+    """Sign-in over HTTP from the moment that the node is up; ``unavailable`` before."""
+
+    def __init__(self) -> None:
+        self.ready: AccountSignIn | None = None
+
+    def _now(self) -> AccountSignIn:
+        if self.ready is None:
+            raise Unavailable("the node is starting", retry_after_ms=1_000)
+        return self.ready
+
+    async def device(self, device_id: str, *, address: str) -> SignedIn:
+        return await self._now().device(device_id, address=address)
+
+    async def refresh(self, refresh_token: str, *, address: str) -> SignedIn:
+        return await self._now().refresh(refresh_token, address=address)
+
+
+@asynccontextmanager
+async def _store(
+    config: Config, migrations: dict[str, Any], clock: Clock, backoff: Backoff, status: Status
+) -> AsyncIterator[Store]:
+    """The open store, waiting for a database that is down. An embedded one, and one in development, is migrated."""
+    async with AsyncExitStack() as opened:
+        yield await _open(opened, config, migrations, clock, backoff, status)
+
+
+async def _open(  # noqa: PLR0913
+    opened: AsyncExitStack, config: Config, migrations: dict[str, Any], clock: Clock, backoff: Backoff, status: Status
+) -> Store:
+    tries = 0
+    while True:
+        try:
+            if config.auth.dev or config.store.url.startswith("sqlite:"):
+                await migrate_store(config.store.url, migrations)
+            return await opened.enter_async_context(open_store(config.store.url))
+        except StoreDown as error:
+            status.starting = f"the store cannot be reached: {error}"
+            pause = backoff.pause(tries)
+            log.warning("store.not_reached", reason=str(error), retry_in_s=round(pause, 1))
+            await clock.sleep(pause)
+            tries += 1
+
+
+async def _epoch(store: Store) -> str:
+    """Which history this database holds: the moment at which its schema was made."""
+    rows = await store.select("SELECT applied_ms FROM migrations WHERE room = ? AND number = ?", ("core", 1))
+    if not rows:
+        raise SchemaBehind("the database has no schema: run `guildhall migrate` first")
+    return f"{int(rows[0][0]):x}"
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """(stop, hurry): set by the first and the second SIGTERM or SIGINT."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop, hurry
+
+
+async def _first(work: Any, hurry: asyncio.Event) -> None:
+    """Do ``work`` unless ``hurry`` comes first."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work, name="drain")
+        hurrying = tasks.create_task(hurry.wait(), name="hurry")
+        await asyncio.wait({working, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        hurrying.cancel()
+
+
+def _say_where(config: Config, server: Server) -> None:
+    print(  # noqa: T201 - what a newcomer looks for in the terminal
+        f"\n  Guildhall is running.\n"
+        f"  Open     http://{config.http.host}:{server.http_port}/\n"
+        f"  Clients  ws://{config.gateway.host}:{server.gateway.port}/ws  with token dev:NAME\n"
+        f"  Stop     Ctrl-C\n",
+        flush=True,
+    )

@@ -1,0 +1,198 @@
+"""The ``guildhall`` command. Exit codes: 0 done, 1 failed, 2 wrong settings; a failure is one clear
+line."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
+from typing import Any, NoReturn, Protocol, cast
+
+from protocol.errors import GuildhallError
+from server.config import Config, ConfigError, check_serving
+from server.config_sources import OPTIONS, choice, load
+
+DONE, FAILED, WRONG_SETTINGS = 0, 1, 2
+COMMANDS = ("serve", "migrate", "token", "inspect")
+SHARED = {"config", *(option.dest for option in OPTIONS)}
+
+
+class App(Protocol):
+    """What the commands need of ``server.app``; loaded late, so that wrong settings are answered at
+    once."""
+
+    def serve(self, config: Config) -> Coroutine[Any, Any, int]:
+        """Run a node until it is told to stop; returns the exit code."""
+        ...
+
+    def migrate(self, config: Config) -> Coroutine[Any, Any, list[str]]:
+        """Bring the database's schema up to date; returns what was applied, a line each."""
+        ...
+
+    def inspect(self, config: Config, kind: str, key: str) -> Coroutine[Any, Any, dict[str, Any]]:
+        """What the store holds of one actor."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None, *, load_app: Callable[[], App] | None = None) -> int:
+    """Run one command; returns the exit code. ``argv`` is without the program's name."""
+    try:
+        argv = sys.argv[1:] if argv is None else argv
+        _check_names(argv)
+        given = vars(_parser().parse_args(argv))
+        command = given.pop("command", None) or "serve"
+        options = {name: given.pop(name) for name in SHARED & given.keys()}
+        if command == "config-reference":
+            return _config_reference()
+        return _run(command, load(options), given, load_app or _load_app)
+    except ConfigError as error:
+        return _fail(WRONG_SETTINGS, str(error))
+    except KeyboardInterrupt:
+        return 130  # as a shell reports SIGINT
+    except Exception as error:
+        reason = _plain(error)
+        if reason is None:
+            raise
+        wrong = isinstance(reason, ConfigError)
+        return _fail(WRONG_SETTINGS if wrong else FAILED, _line(reason))
+
+
+def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable[[], App]) -> int:
+    match command:
+        case "token":
+            return _token(config, **given)
+        case "migrate":
+            for line in _loop(load_app().migrate(config)):
+                _print(line)
+            return DONE
+        case "inspect":
+            return _inspect(config, load_app(), **given)
+        case _:
+            check_serving(config)
+            return int(_loop(load_app().serve(config)))
+
+
+def _token(config: Config, player: str, ttl: int | None = None, name: str | None = None) -> int:
+    from actors.runtime.clock import SystemClock  # noqa: PLC0415 - as App
+    from server.auth import Tokens  # noqa: PLC0415
+
+    try:
+        _print(Tokens(config.auth, SystemClock()).mint(player, name=name, ttl_s=ttl).token)
+    except ValueError as error:
+        raise ConfigError(f"token {player}: {error}") from None
+    return DONE
+
+
+def _inspect(config: Config, app: App, kind: str, id: str) -> int:  # noqa: A002 - the argument's name
+    import orjson  # noqa: PLC0415
+
+    found = _loop(app.inspect(config, kind, id))
+    style = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    _print(orjson.dumps(found, default=repr, option=style).decode())
+    return DONE
+
+
+def _config_reference() -> int:
+    from server.config_reference import reference  # noqa: PLC0415
+
+    sys.stdout.write(reference())
+    return DONE
+
+
+def _loop(work: Coroutine[Any, Any, Any]) -> Any:
+    import uvloop  # noqa: PLC0415
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _load_app() -> App:
+    return cast("App", import_module("server.app"))
+
+
+# The command line.
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice" in message:
+            message = f"no such command; allowed: {', '.join(COMMANDS)}"
+        raise ConfigError(f"{message} (see guildhall --help)")
+
+
+def _check_names(argv: Sequence[str]) -> None:
+    """Refuse an unknown option before argparse takes its value for the command."""
+    known = {"--help", "--config", "--ttl", "--name", *(option.name for option in OPTIONS)}
+    for word in argv:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in known:
+            raise ConfigError(f"option {name} is unknown; {choice(name, known)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    for option in OPTIONS:
+        if option.name == "--dev":
+            shared.add_argument(option.name, action="store_const", const="true", help=option.help)
+        else:
+            shared.add_argument(option.name, metavar="VALUE", help=option.help)
+    parser = _Parser(
+        prog="guildhall",
+        description="Realtime social and messaging server for live games.",
+        epilog="All settings: docs/configuration.md.",
+        parents=[shared],
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    commands = parser.add_subparsers(dest="command", metavar=" | ".join(COMMANDS), parser_class=_Parser)
+
+    def add(name: str, **texts: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            parents=[shared],
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+            **cast("dict[str, Any]", texts),
+        )
+
+    add("serve", help="run a node (also without a command)")
+    add("migrate", help="bring the database's schema up to date")
+    token = add("token", help="print a sign-in token for a player")
+    token.add_argument("player")
+    token.add_argument("--ttl", type=_seconds, metavar="S", help="seconds until it expires")
+    token.add_argument("--name", help="display name in the token")
+    inspect = add("inspect", help="print what the store holds of an actor, as JSON")
+    inspect.add_argument("kind", help="e.g. guild")
+    inspect.add_argument("id", help="e.g. 42")
+    add("config-reference")
+    return parser
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 31_536_000:
+        raise argparse.ArgumentTypeError("allowed: whole seconds, 1 to 31536000")
+    return int(text)
+
+
+# Failures.
+def _plain(error: BaseException) -> BaseException | None:
+    """The failure that an operator can act on; None for a defect, which needs its traceback."""
+    from storage import MigrationMismatch, SchemaBehind, StoreDown, StoreLocked  # noqa: PLC0415 - as App
+
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    clear = (ConfigError, StoreDown, StoreLocked, MigrationMismatch, SchemaBehind, GuildhallError, OSError)
+    return error if isinstance(error, clear) else None
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or " ".join((type(error).__doc__ or type(error).__name__).split())
+
+
+def _fail(code: int, line: str) -> int:
+    sys.stderr.write(f"guildhall: {line}\n")
+    return code
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")

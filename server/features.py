@@ -1,0 +1,27 @@
+"""The list of rooms. A new feature is one import and one line here (docs/write-a-feature.md)."""
+
+from pathlib import Path
+from typing import Any
+
+from actors.account import account, family
+from actors.chat import channels, chat, world
+from actors.player import profile, sessions
+from actors.runtime import Blueprint, Feature, NotReadable
+from server.session import TooManyTopics
+
+FEATURES: tuple[Feature[Any], ...] = (
+    profile,
+    sessions,
+    chat,
+    world,
+    channels,
+    account,
+    family,
+)
+ERRORS_OF_THE_SERVER = (NotReadable, TooManyTopics)
+CATALOGUE = Path(__file__).parent.parent / "protocol" / "catalogue.json"
+
+
+def blueprint() -> Blueprint:
+    """All rooms put together."""
+    return Blueprint(FEATURES)

@@ -1,0 +1,221 @@
+"""The gateway: the port that players connect to, and the sessions of this node."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from secrets import token_urlsafe
+from urllib.parse import urlsplit
+
+import structlog
+from websockets.http11 import Request, Response
+
+from actors.player import SessionClose
+from actors.runtime import Caller, Clock, RenameSession, SessionCommand, SessionRef
+from actors.runtime.meters import Meters
+from actors.runtime.node import Node
+from protocol import CloseCode, Codec, ServerSession, Wire
+from server.config import Gateway as GatewayConfig
+from server.connection import Connection, Peer, plain_response
+from server.limits import Admission, SessionRates, session_limits
+from server.session import Session, SessionOptions
+from server.welcome import Welcomer
+
+log = structlog.get_logger()
+BACKLOG = 4096  # sockets that the kernel keeps for us while we are busy; a storm of reconnects needs them
+FRAME_FACTOR = 4  # frames up to so many times the message limit are refused as messages; larger ones end the connection
+LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+DRAIN_SLICE = 200  # sessions closed in one turn of the loop
+
+
+class GatewayParts:
+    """What a gateway is made of besides its settings."""
+
+    def __init__(  # noqa: PLR0913 - all by name
+        self,
+        *,
+        node: Node,
+        codec: Codec,
+        welcomer: Welcomer,
+        admission: Admission | None,
+        rates: SessionRates,
+        limits_on: bool,
+        meters: Meters,
+        clock: Clock,
+        random: Random,
+        dev: bool,
+    ) -> None:
+        self.node = node
+        self.codec = codec
+        self.welcomer = welcomer
+        self.admission = admission
+        self.rates = rates
+        self.limits_on = limits_on
+        self.meters = meters
+        self.clock = clock
+        self.random = random
+        self.dev = dev
+
+
+class Gateway:
+    """Accepts connections (it is their ``Door``) and knows the sessions of this node."""
+
+    def __init__(self, config: GatewayConfig, parts: GatewayParts) -> None:
+        self.port = 0
+        """The bound port; 0 while it is not bound."""
+        self.draining = False
+        self._config = config
+        self._parts = parts
+        self._meters = parts.meters
+        self._options = SessionOptions(outbound_bytes=config.outbound_bytes)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: dict[Connection, Session | None] = {}
+        self._by_generation: dict[str, Session] = {}
+        self._by_player: dict[str, dict[str, Session]] = {}
+        parts.welcomer.on_signed_in = self._signed_in
+        parts.node.router.attach_sessions(self._command, self._by_player.__contains__)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Gateway"]:
+        """Listen until the context is left, then cut what is still connected.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        max_bytes = self._config.message_bytes * FRAME_FACTOR
+        server = await loop.create_server(
+            lambda: Connection(self, loop, max_bytes), self._config.host, self._config.port, backlog=BACKLOG
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        log.info("gateway.listening", host=self._config.host, port=self.port)
+        try:
+            yield self
+        finally:
+            server.close()
+            for connection in list(self._connections):
+                connection.abort()
+
+    @property
+    def sessions(self) -> int:
+        """Signed-in sessions of this node."""
+        return len(self._by_generation)
+
+    async def drain(self, within_s: float) -> None:
+        """Ask every client to go elsewhere, each after a pause of its own, so that they do not all come at once."""
+        self.draining = True
+        spread_ms = int(within_s * 500)
+        for n, session in enumerate([s for s in self._connections.values() if s is not None]):
+            retry_after_ms = self._parts.random.randrange(spread_ms) if spread_ms else 0
+            session.close(CloseCode.DRAINING, f'{{"retry_after_ms":{retry_after_ms}}}')
+            if n % DRAIN_SLICE == DRAIN_SLICE - 1:
+                await self._parts.clock.sleep(0)
+        deadline = self._parts.clock.monotonic() + min(within_s, 2.0)
+        while self._connections and self._parts.clock.monotonic() < deadline:
+            await self._parts.clock.sleep(0.02)
+
+    # Door of the connections.
+    def admit(self, address: str) -> Response | None:
+        if self.draining:
+            return _unavailable("this node is draining", 1)
+        if self._parts.admission is None:
+            return None
+        refusal = self._parts.admission.admit(self._parts.clock.monotonic(), address)
+        return _unavailable(refusal.reason, refusal.retry_after_s) if refusal else None
+
+    def answer(self, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return plain_response(200, "OK", "ok\n")
+        if path != "/ws":
+            return plain_response(404, "Not Found", "players connect to /ws\n")
+        if not self._may_come_from(request.headers.get("Origin"), request.headers.get("Host", "")):
+            return plain_response(403, "Forbidden", "this origin may not connect\n")
+        return None
+
+    def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
+        parts = self._parts
+        machine = ServerSession(
+            parts.codec,
+            wire,
+            parts.clock.monotonic(),
+            now_ms=parts.clock.now_ms,
+            new_trace=parts.node.host.trace,
+        )
+        session = Session(
+            connection=connection,
+            machine=machine,
+            router=parts.node.router,
+            hub=parts.node.hub,
+            limits=session_limits(parts.rates, enabled=parts.limits_on),
+            meters=self._meters,
+            options=self._options,
+            monotonic=parts.clock.monotonic,
+            sign_in=parts.welcomer,
+            on_closed=self._closed,
+        )
+        self._connections[connection] = session
+        self._meters.connections += 1
+        self._meters.connections_opened += 1
+        return session
+
+    def gone(self, connection: Connection) -> None:
+        if self._parts.admission is not None:
+            self._parts.admission.release(connection.address)
+        if self._connections.pop(connection, None) is not None:
+            self._meters.connections -= 1
+
+    def _may_come_from(self, origin: str | None, host: str) -> bool:
+        """Cross-site pages may not use a player's browser; native clients send no origin (RFC 6455, section 10.2)."""
+        if origin is None:
+            return True
+        allowed = self._config.origins
+        if allowed is not None:
+            return "*" in allowed or origin in allowed
+        if self._parts.dev and LOOPBACK.fullmatch(origin):
+            return True
+        return urlsplit(origin).hostname == urlsplit(f"//{host}").hostname
+
+    # Sessions.
+    def _signed_in(self, session: Session, ref: SessionRef) -> None:
+        if not session.machine_open:
+            self._tell_closed(session.player, ref)
+            return
+        self._by_generation[ref.generation] = session
+        self._by_player.setdefault(session.player, {})[ref.generation] = session
+
+    def _closed(self, session: Session) -> None:
+        if session.caller is None or session.caller.session is None:
+            return
+        ref = session.caller.session
+        if self._by_generation.pop(ref.generation, None) is None:
+            return
+        mine = self._by_player.get(session.player)
+        if mine is not None:
+            mine.pop(ref.generation, None)
+            if not mine:
+                del self._by_player[session.player]
+        self._tell_closed(session.player, ref)
+
+    def _tell_closed(self, player: str, ref: SessionRef) -> None:
+        request = SessionClose(id=token_urlsafe(9), player=player, session=ref)
+        self._parts.node.router.ask(request, Caller(player), partial(_unheard, player))
+
+    def _command(self, command: SessionCommand) -> None:
+        session = self._by_generation.get(command.to.generation)
+        if session is None:
+            return
+        if isinstance(command, RenameSession):
+            session.rename(command.name)
+        else:
+            session.carry_out(command)
+
+
+def _unheard(player: str, answer: object) -> None:
+    """The player's actor forgets a session sooner or later: its slice of sessions is in memory only, and bounded."""
+
+
+def _unavailable(reason: str, retry_after_s: float) -> Response:
+    return plain_response(503, "Service Unavailable", f"{reason}\n", Retry_After=str(int(retry_after_s) or 1))

@@ -1,0 +1,259 @@
+"""The HTTP port: sign-in, health, metrics, and in development mode the demo page.
+
+It runs on the loop of the node and is the slow path: nothing of a game's second-to-second traffic
+comes here.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated, Any, Protocol
+
+import uvicorn
+from litestar import Litestar, Request, Response, get, post
+from litestar.config.cors import CORSConfig
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import Body
+from litestar.types import ControllerRouterHandler
+from msgspec import Meta, Struct
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from structlog.contextvars import bound_contextvars
+
+from server.auth import DeviceId
+from server.config import Http
+from server.http_errors import answer_error
+from server.http_page import FOLDER, page_routes
+
+BODY_BYTES = 65_536
+CONCURRENT = 512  # connections; past that 503, so that a flood here cannot starve the players
+DATE_S = 1.0  # a date header has whole seconds
+GRACE_S = 2  # for answers under way when the node stops
+PRIVATE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class DeviceSignIn(Struct, frozen=True):
+    """A device says who it is; its first sign-in makes the player."""
+
+    device_id: DeviceId
+
+
+class RefreshSignIn(Struct, frozen=True):
+    """A refresh token, good once."""
+
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class SignedIn(Struct, frozen=True):
+    """Answer to both."""
+
+    token: str
+    refresh_token: str
+    player: str
+    expires_at: int
+    """When ``token`` expires, milliseconds since the Unix epoch."""
+
+    def __repr__(self) -> str:
+        return f"SignedIn(player={self.player!r})"
+
+
+class SignIn(Protocol):
+    """What the sign-in routes ask. ``address`` is the client's, for limits by address.
+
+    Both may raise NotAuthenticated, TokenExpired, RateLimited and Unavailable; after the last the
+    same call again is safe.
+    """
+
+    async def device(self, device_id: str, *, address: str) -> SignedIn:
+        """Sign in the player of a device; the first time, make one."""
+        ...
+
+    async def refresh(self, refresh_token: str, *, address: str) -> SignedIn:
+        """Use a refresh token up and issue the next."""
+        ...
+
+
+class HttpParts(Struct, frozen=True, kw_only=True):
+    """What the routes need of the node."""
+
+    ready: Callable[[], list[str]]
+    """Why this node should get no traffic now, in words for an operator; empty while it should."""
+    registry: CollectorRegistry
+    sign_in: SignIn
+    gateway_port: Callable[[], int]
+    """The bound port of the gateway; 0 while it is not bound."""
+    dev: bool = False
+    origins: Sequence[str] = ()
+    """Web pages of other hosts that may sign in (``gateway.origins``)."""
+    routes: Sequence[ControllerRouterHandler] = ()
+    """More routes, e.g. those of staff."""
+    pages: Path = FOLDER
+    """Folder of the demo page."""
+
+
+class Readiness(Struct, frozen=True):
+    """Whether a load balancer should send traffic here."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class PageConfig(Struct, frozen=True):
+    """What the demo page has to know."""
+
+    gateway_port: int
+    dev: bool
+
+
+@asynccontextmanager
+async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
+    """Serve while this is open; yields the bound port.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    server = _Server(
+        uvicorn.Config(
+            _traced(make_app(parts)),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(config.trusted_proxies),
+            forwarded_allow_ips=config.trusted_proxies,
+            limit_concurrency=CONCURRENT,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    listener = _bind(config.host, config.port)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(server.serve(sockets=[listener]), name="http")
+        try:
+            await server.up.wait()
+            yield listener.getsockname()[1]
+        finally:
+            server.stop()
+            await asyncio.wait([task])  # not cancelled: it closes its connections in order
+            listener.close()
+
+
+def make_app(parts: HttpParts) -> Litestar:
+    """All routes as one application."""
+    handlers: list[ControllerRouterHandler] = [*_operator_routes(parts), *_sign_in_routes(parts)]
+    handlers += parts.routes
+    if parts.dev:
+        handlers += page_routes(parts.pages, parts.gateway_port)
+    cors = CORSConfig(
+        allow_origins=list(parts.origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["content-type", "authorization", "idempotency-key"],
+    )
+    docs = OpenAPIConfig(title="Guildhall", version="1", path="/v1/docs", render_plugins=[JsonRenderPlugin()])
+    return Litestar(
+        handlers,
+        exception_handlers={Exception: answer_error},
+        request_max_body_size=BODY_BYTES,
+        cors_config=cors if parts.origins else None,
+        openapi_config=docs if parts.dev else None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
+    @get("/healthz")
+    async def healthz() -> Response[dict[str, str]]:
+        """Whether the process runs; a supervisor restarts it when this does not answer."""
+        return Response({"status": "ok"}, headers=PRIVATE)
+
+    @get("/readyz")
+    async def readyz() -> Response[Readiness]:
+        """Whether the node should get traffic: 200, or 503 with the reasons."""
+        reasons = parts.ready()
+        status = 503 if reasons else 200
+        return Response(Readiness(not reasons, reasons), status_code=status, headers=PRIVATE)
+
+    @get("/metrics", include_in_schema=False)
+    async def metrics() -> Response[bytes]:
+        """Numbers for Prometheus."""
+        text = generate_latest(parts.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
+
+    return [healthz, readyz, metrics]
+
+
+def _sign_in_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
+    @post("/v1/auth/device", status_code=200)
+    async def device(data: Annotated[DeviceSignIn, Body()], request: Request[Any, Any, Any]) -> Response[SignedIn]:
+        """Sign in by device."""
+        answer = await parts.sign_in.device(data.device_id, address=_address(request))
+        return Response(answer, headers=PRIVATE)
+
+    @post("/v1/auth/refresh", status_code=200)
+    async def refresh(data: Annotated[RefreshSignIn, Body()], request: Request[Any, Any, Any]) -> Response[SignedIn]:
+        """Get a new token; the refresh token given is used up."""
+        answer = await parts.sign_in.refresh(data.refresh_token, address=_address(request))
+        return Response(answer, headers=PRIVATE)
+
+    @get("/v1/config")
+    async def page_config() -> Response[PageConfig]:
+        """Where the gateway is, for a page that was served from here."""
+        return Response(PageConfig(parts.gateway_port(), parts.dev), headers=PRIVATE)
+
+    return [device, refresh, page_config]
+
+
+def _address(request: Request[Any, Any, Any]) -> str:
+    return request.client.host if request.client else ""
+
+
+def _traced(app: Litestar) -> Asgi:
+    """Bind a trace id for the log lines and the error answer of each request."""
+
+    async def traced(scope: Any, receive: Any, send: Any) -> None:
+        with bound_contextvars(trace=token_hex(8)):
+            await app(scope, receive, send)
+
+    return traced
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=512)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn as a part of a node: it says when it is up, and leaves signals to the node."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.up.set()
+
+    async def main_loop(self) -> None:
+        """Until ``stop``; uvicorn's own looks ten times a second whether it should end."""
+        while not self._stopped.is_set():
+            await self.on_tick(0)  # renews the date header
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Finish what is under way, take nothing more."""
+        self.should_exit = True
+        self._stopped.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,59 @@
+"""Turns the runtime's events into numbers: the metrics' half of the observer."""
+
+from actors.runtime.meters import Meters
+from actors.runtime.observer import (
+    Activated,
+    Committed,
+    Delivered,
+    Dropped,
+    Isolated,
+    Passivated,
+    RuntimeEvent,
+    SlowTurn,
+    StoreLost,
+    TurnRan,
+)
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class MeterObserver:
+    """Counts what the runtime tells of itself."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def __call__(self, event: RuntimeEvent) -> None:
+        meters = self._meters
+        match event:
+            case Delivered():
+                meters.deliveries += event.events * event.readers
+                meters.messages_out += event.events * event.readers
+            case Committed():
+                meters.store_up = True
+                meters.commit_size.observe(event.actors)
+                meters.commit_seconds.observe(event.seconds)
+                meters.commit_outcomes.add("done", event.actors - event.lost)
+                if event.lost:
+                    meters.commit_outcomes.add("lost", event.lost)
+            case TurnRan():
+                meters.mailbox_wait.observe(event.waited)
+                meters.turns.observe(event.kind, event.took)
+            case SlowTurn():
+                log.warning("turn.slow", actor=event.actor, message=event.message, took_ms=round(event.took * 1000, 1))
+            case Activated():
+                kind = event.actor.partition(":")[0]
+                meters.activated.add(kind)
+                meters.active.add(kind)
+            case Passivated() | Dropped():
+                kind = event.actor.partition(":")[0]
+                meters.passivated.add(kind)
+                meters.active.add(kind, -1)
+            case Isolated():
+                meters.quarantined += 1
+            case StoreLost():
+                meters.store_up = False
+            case _:
+                pass

@@ -1,0 +1,354 @@
+"""One signed-in session on its connection: requests in, replies and events out, one write a turn of the loop.
+
+Connection -> ``message`` -> ServerSession (decode, order) -> limits -> Router -> ... -> ``_deliver`` -> pieces
+Hub -> ``push`` -> pieces;  at the end of the loop's turn: pieces, then replies, in one write
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from msgspec import Struct, structs
+
+from actors.runtime import Answer, Caller, CloseSession, Follow, NotReadable, SessionRef, Ticket, TopicOpen, Unfollow
+from actors.runtime.meters import Meters
+from actors.runtime.router import Router
+from actors.runtime.topics import Hub
+from protocol import (
+    Close,
+    CloseCode,
+    ErrorReply,
+    GuildhallError,
+    Hello,
+    Moved,
+    Reply,
+    Request,
+    ServerSession,
+    TopicSync,
+    TopicSynced,
+    Wire,
+    closing,
+    refusal,
+    tag_of,
+)
+from server.connection import Connection
+from server.framing import frame
+from server.limits import RateLimits, Unlimited
+
+log = structlog.get_logger()
+TOPICS = 256  # that one session may follow
+
+
+class TooManyTopics(GuildhallError):
+    """A session may follow a bounded number of topics."""
+
+    code = "topic.too_many"
+
+
+class SessionOptions(Struct, frozen=True):
+    """Bounds of a session."""
+
+    outbound_bytes: int = 1_048_576
+    """Bytes that may wait for a slow reader: half of it for ephemeral events, past all of it 4001."""
+
+
+class SignsIn(Protocol):
+    """Signs a session in; see server/welcome.py."""
+
+    def __call__(self, session: "Session", hello: Hello) -> None: ...
+
+
+class Session:
+    """A connection's life from the upgrade on: a ``Peer`` of the connection, a ``Reader`` of the hub."""
+
+    __slots__ = (
+        "_asked",
+        "_connection",
+        "_flushing",
+        "_hub",
+        "_limits",
+        "_loop",
+        "_meters",
+        "_monotonic",
+        "_on_closed",
+        "_options",
+        "_pieces",
+        "_replies",
+        "_router",
+        "_sign_in",
+        "_size",
+        "_timer",
+        "address",
+        "caller",
+        "machine",
+        "player",
+        "topics",
+        "wire",
+    )
+
+    def __init__(  # noqa: PLR0913 - made in one place, all by name
+        self,
+        *,
+        connection: Connection,
+        machine: ServerSession,
+        router: Router,
+        hub: Hub,
+        limits: RateLimits | Unlimited,
+        meters: Meters,
+        options: SessionOptions,
+        monotonic: Callable[[], float],
+        sign_in: SignsIn,
+        on_closed: Callable[["Session"], None],
+    ) -> None:
+        self.wire: Wire = machine.wire
+        self.player = ""
+        """The player's id; empty until signed in."""
+        self.topics: set[str] = set()
+        self.caller: Caller | None = None
+        self.machine = machine
+        self.address = connection.address
+        self._connection = connection
+        self._router = router
+        self._hub = hub
+        self._limits = limits
+        self._meters = meters
+        self._options = options
+        self._monotonic = monotonic
+        self._sign_in = sign_in
+        self._on_closed = on_closed
+        self._pieces: list[bytes] = []
+        self._replies: list[bytes] = []
+        self._size = 0
+        self._flushing = False
+        self._asked = 0
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch()
+
+    # In (Peer).
+    def message(self, payload: bytes, *, binary: bool) -> None:
+        """One message of the client."""
+        now = self._monotonic()
+        self._meters.inbound_bytes += len(payload)
+        received = self.machine.receive(payload, now) if binary is self.wire.binary else self._wrong_frame(now)
+        if isinstance(received, Request):
+            self._request(received, now)
+        elif isinstance(received, Close):
+            self.close(received.code, received.reason)
+        elif received is not None:
+            self.say(received.reply)
+
+    def lost(self, code: int) -> None:
+        """The connection is gone."""
+        self.machine.closed()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._meters.closes.add(str(code))
+        self._hub.leave(self)
+        self._on_closed(self)
+
+    def _wrong_frame(self, now: float) -> Any:
+        """A text frame for MessagePack, or a binary one for JSON: not a message (PROTOCOL.md, Transport)."""
+        return self.machine.receive(b"", now)
+
+    def _request(self, request: Request[Any], now: float) -> None:
+        tag = tag_of(request)
+        self._meters.messages_in.add(tag)
+        try:
+            self._limits.allow(now, tag)
+        except GuildhallError as limited:
+            self.refuse(limited, request.id)
+            if self._limits.abused:
+                self.close(CloseCode.RATE_ABUSED, "too many requests after being told to slow down")
+            return
+        if isinstance(request, Hello):
+            self._sign_in(self, request)
+        elif isinstance(request, TopicSync):
+            self._sync(request)
+        else:
+            self._ask(request)
+
+    def _ask(self, request: Request[Any]) -> None:
+        assert self.caller is not None
+        self._router.ask(request, self.caller, partial(self._deliver, request.id))
+
+    def run_early(self, requests: list[Request[Any]]) -> None:
+        """Run what came before the welcome."""
+        now = self._monotonic()
+        for request in requests:
+            self._request(request, now)
+
+    # Out.
+    def _deliver(self, re: str, answer: Answer) -> None:
+        """The answer to a request: safe to be seen. What it follows starts right after it."""
+        reply = answer.reply
+        if answer.error is not None:
+            self.refuse(answer.error, re)
+        elif isinstance(reply, Ticket):
+            self._router.redeem(reply, answer, partial(self._deliver, re))
+        elif answer.follows:
+            self.deliver_and_follow(re, reply, answer.follows)
+        elif reply is not None:
+            self.reply(reply, re)
+
+    def deliver_and_follow(self, re: str, reply: Reply | None, follows: Sequence[Follow | Unfollow]) -> None:
+        """Send a reply, then what each topic has after it; nothing of the topics comes before the reply."""
+        if len(self.topics) + len(follows) > TOPICS:
+            self.refuse(TooManyTopics(f"at most {TOPICS} topics a session"), re)
+            return
+        if reply is not None:
+            self._pieces.append(self._framed(reply, re))
+            self._later()
+        for follow in follows:
+            if not self.machine_open:
+                return
+            if isinstance(follow, Follow):
+                self._hub.follow(self, follow)
+            else:
+                self._hub.unfollow(self, follow.topic)
+
+    def push(self, piece: bytes, *, ephemeral: bool) -> None:
+        """Take whole frames from the hub (Reader)."""
+        size = len(piece)
+        waiting = self._size + size
+        if waiting > 16_384 or self._connection.paused:
+            waiting += self._connection.unsent_bytes
+            if ephemeral and waiting > self._options.outbound_bytes // 2:
+                return
+            if waiting > self._options.outbound_bytes:
+                self._too_slow(waiting)
+                return
+        self._size += size
+        self._pieces.append(piece)
+        if not self._flushing:
+            self._later()
+
+    def reply(self, reply: Reply, re: str) -> None:
+        """Send the reply to request ``re`` at the end of the loop's turn, after this turn's events."""
+        piece = self._framed(reply, re)
+        self._size += len(piece)
+        self._replies.append(piece)
+        if not self._flushing:
+            self._later()
+
+    def say(self, message: Reply) -> None:
+        """Send a reply that is complete."""
+        self.reply(message, message.re)
+
+    def refuse(self, error: GuildhallError, re: str) -> None:
+        """Send the error reply for ``error``."""
+        self._meters.refusals.add(error.code)
+        if isinstance(error, Moved):
+            log.warning("session.moved_reply", re=re)
+        self.say(refusal(error, re, self.new_trace()))
+
+    def new_trace(self) -> str:
+        """A trace id for an error reply."""
+        return self._router.trace()
+
+    def _framed(self, reply: Reply, re: str) -> bytes:
+        if isinstance(reply, ErrorReply) and not reply.trace:
+            reply = structs.replace(reply, trace=self.new_trace())  # one that was kept beside its op
+        return frame(self.wire, stamped(reply, re))
+
+    def _later(self) -> None:
+        self._flushing = True
+        self._hub.at_flush(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        pieces = self._pieces
+        pieces.extend(self._replies)
+        if pieces:
+            meters = self._meters
+            meters.writes += 1
+            meters.outbound_bytes += self._size
+            self._connection.send(pieces)
+            self._pieces = []
+            self._replies = []
+            self._size = 0
+
+    def _too_slow(self, waiting: int) -> None:
+        log.info("session.too_slow", player=self.player, waiting_bytes=waiting)
+        self._pieces.clear()
+        self._size = 0
+        self.close(CloseCode.SLOW_CONSUMER, "too slow; resume")
+
+    # Closing.
+    @property
+    def machine_open(self) -> bool:
+        """Whether the connection can still carry messages."""
+        return self._connection.open
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Send what waits, then a close frame."""
+        self._flush()
+        self.machine.closed()
+        self._hub.leave(self)
+        self._connection.close(int(code), closing(code, reason).reason)
+
+    def carry_out(self, command: CloseSession) -> None:
+        """Close because the player's actor said so."""
+        self.close(CloseCode(command.code), command.reason)
+
+    def rename(self, name: str) -> None:
+        """The player has a new display name."""
+        if self.caller is not None:
+            self.caller = Caller(self.caller.player, name, self.caller.session)
+
+    def signed_in(self, player: str, name: str, ref: SessionRef) -> None:
+        """From now on requests are this player's."""
+        self.player = player
+        self.caller = Caller(player, name, ref)
+
+    def _watch(self) -> None:
+        """Look at the deadline when it comes; hearing something only moves it on."""
+        now = self._monotonic()
+        expired = self.machine.expired(now)
+        if expired is not None:
+            self._timer = None
+            self.close(expired.code, expired.reason)
+            return
+        self._timer = self._loop.call_later(max(self.machine.deadline - now, 0.01), self._watch)
+
+    # A client that saw a hole.
+    def _sync(self, request: TopicSync) -> None:
+        if request.topic not in self.topics:
+            self.refuse(NotReadable(f"this session does not follow {request.topic!r}"), request.id)
+            return
+        self.open_topic(request.topic, partial(self._synced, request))
+
+    def open_topic(self, topic: str, deliver: Callable[[Answer], None], *, greet: bool = False) -> None:
+        """Ask a topic's actor whether this player may follow it, and where it stands."""
+        assert self.caller is not None
+        self._asked += 1
+        request = TopicOpen(id=f"o{self._asked}", topic=topic, greet=greet)
+        self._router.ask_actor(self._router.actor_of(topic), request, self.caller, deliver)
+
+    def _synced(self, request: TopicSync, answer: Answer) -> None:
+        if answer.error is not None:
+            self.refuse(answer.error, request.id)
+            return
+        opened: Any = answer.reply
+        reachable = opened.floor - 1 <= request.after <= opened.seq
+        synced = TopicSynced(
+            topic=request.topic,
+            epoch=opened.epoch,
+            seq=opened.seq,
+            status="resumed" if reachable else "reset",
+        )
+        after = request.after if reachable else opened.seq
+        self._hub.unfollow(self, request.topic)
+        follow = Follow(request.topic, opened.epoch, opened.seq, after, durable=True)
+        self.deliver_and_follow(request.id, synced, [follow])
+
+
+def stamped(reply: Reply, re: str) -> Reply:
+    """``reply`` with the id that it answers: in place where it is new, in a copy where it is another request's too."""
+    if not reply.re:
+        structs.force_setattr(reply, "re", re)
+    elif reply.re != re:
+        reply = structs.replace(reply, re=re)
+    return reply

@@ -1,0 +1,164 @@
+"""From ``hello`` to ``welcome``: who is it, which topics go on, from where.
+
+hello -> token -> player's actor (SessionOpen) -> own topic and every resumed one (TopicOpen) -> welcome -> events
+"""
+
+from collections.abc import Callable
+from functools import partial
+from secrets import token_urlsafe
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from actors.player import SessionOpen, SessionOpened
+from actors.runtime import Answer, Caller, Clock, Follow, SessionRef, TopicOpened
+from actors.runtime.router import Router
+from actors.runtime.topics import Hub
+from protocol import (
+    CloseCode,
+    ConfigVersion,
+    Cursor,
+    GuildhallError,
+    Hello,
+    Limits,
+    NotAuthenticated,
+    TopicStatus,
+    Welcome,
+)
+from server.auth import Identity, Tokens
+from server.session import Session
+
+log = structlog.get_logger()
+
+
+class WelcomeOptions(Struct, frozen=True):
+    """What every client is told."""
+
+    heartbeat_ms: int
+    limits: Limits
+    config: ConfigVersion = ConfigVersion(version="0")
+    replay: int = 1_000
+    """Missed events of one topic that are replayed at most; further behind is ``reset``."""
+
+
+class Welcomer:
+    """Signs sessions in; one for a gateway."""
+
+    def __init__(
+        self, *, node: str, router: Router, hub: Hub, tokens: Tokens, clock: Clock, options: WelcomeOptions
+    ) -> None:
+        self.node = node
+        self.router = router
+        self.hub = hub
+        self.clock = clock
+        self.options = options
+        self._tokens = tokens
+        self.on_signed_in: Callable[[Session, SessionRef], None] = lambda _session, _ref: None
+
+    def __call__(self, session: Session, hello: Hello) -> None:
+        """Begin the sign-in of ``session``; it ends with the welcome, or with an error and a close."""
+        try:
+            identity = self._tokens.verify(hello.token)
+        except NotAuthenticated as error:
+            session.refuse(error, hello.id)
+            session.close(CloseCode.NOT_AUTHENTICATED, error.code)
+            return
+        _Opening(self, session, hello, identity).start()
+
+
+class _Opening:
+    """One sign-in under way."""
+
+    def __init__(self, welcomer: Welcomer, session: Session, hello: Hello, identity: Identity) -> None:
+        self._welcomer = welcomer
+        self._session = session
+        self._hello = hello
+        self._identity = identity
+        self._ref = SessionRef(token_urlsafe(12), welcomer.node, token_urlsafe(9))
+        self._waiting = 0
+        self._statuses: dict[str, TopicStatus] = {}
+        self._follows: list[Follow] = []
+        self._state: dict[str, Any] = {}
+        self._failed = False
+
+    def start(self) -> None:
+        resume = self._hello.resume
+        player = self._identity.player
+        request = SessionOpen(
+            id=self._ref.generation,
+            player=player,
+            name_hint=self._identity.name or "",
+            session=self._ref,
+            resumes=resume.session if resume else "",
+            client=self._hello.client,
+        )
+        self._welcomer.router.ask(request, Caller(player, "", self._ref), self._opened)
+
+    def _opened(self, answer: Answer) -> None:
+        if answer.error is not None:
+            self._fail(answer.error)
+            return
+        opened = answer.reply
+        assert isinstance(opened, SessionOpened)
+        self._ref = SessionRef(opened.session, self._ref.node, self._ref.generation)
+        session = self._session
+        session.signed_in(self._identity.player, opened.name, self._ref)
+        self._welcomer.on_signed_in(session, self._ref)
+        if not session.machine_open:
+            return  # it went away meanwhile; signing in has registered it, and closing has undone that
+        own = f"player:{self._identity.player}"
+        cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
+        topics = {own: cursors.pop(own, None), **cursors}
+        self._waiting = len(topics)
+        for topic, cursor in topics.items():
+            session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
+
+    def _topic_opened(self, topic: str, cursor: Cursor | None, answer: Answer) -> None:
+        self._waiting -= 1
+        if isinstance(answer.reply, TopicOpened):
+            self._take(topic, cursor, answer.reply)
+        elif answer.error is not None and answer.error.retry == "never":
+            self._statuses[topic] = TopicStatus(status="gone")
+        elif not self._failed:
+            assert answer.error is not None
+            self._fail(answer.error)
+        if self._waiting == 0 and not self._failed:
+            self._welcome()
+
+    def _take(self, topic: str, cursor: Cursor | None, opened: TopicOpened) -> None:
+        after = opened.seq
+        status = "reset"
+        if cursor is not None and cursor[0] == opened.epoch:
+            missed = opened.seq - cursor[1]
+            if 0 <= missed <= self._welcomer.options.replay and cursor[1] >= opened.floor - 1:
+                status, after = "resumed", cursor[1]
+        self._statuses[topic] = TopicStatus(epoch=opened.epoch, seq=opened.seq, status=status)
+        self._follows.append(Follow(topic, opened.epoch, opened.seq, after, durable=True))
+        if opened.state is not None:
+            self._state = opened.state
+
+    def _welcome(self) -> None:
+        session, options = self._session, self._welcomer.options
+        welcome = Welcome(
+            session=self._ref.session,
+            player=self._identity.player,
+            now=self._welcomer.clock.now_ms(),
+            heartbeat_ms=options.heartbeat_ms,
+            topics=self._statuses,
+            limits=options.limits,
+            config=options.config,
+            state=self._state,
+        )
+        if not session.machine_open:
+            return
+        early = session.machine.opened(welcome)
+        session.deliver_and_follow(self._hello.id, welcome, self._follows)
+        session.run_early(early)
+
+    def _fail(self, error: GuildhallError) -> None:
+        self._failed = True
+        log.warning("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
+        self._session.refuse(error, self._hello.id)
+        never = error.retry == "never"
+        self._session.close(CloseCode.NOT_AUTHENTICATED if never else CloseCode.INTERNAL, error.code)

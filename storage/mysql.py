@@ -1,0 +1,292 @@
+"""The Store on MySQL 8 and MariaDB 10.6 or later.
+
+A transaction is two round trips whatever its size: one packet begins it, locks the rows of ``actors`` in key order and
+reads them; the other writes (or loads) everything and commits. Reads run by themselves in autocommit.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from storage import commits, reads
+from storage.commits import ActorRow
+from storage.faults import Clash, Contended, Unusable
+from storage.migrations import SchemaBehind, pending
+from storage.mysql_link import Link, MysqlPool, Rows
+from storage.mysql_migrations import applied
+from storage.mysql_text import literal, packets, rendered, statements
+from storage.reads import Query
+from storage.schema import CORE
+from storage.store import (
+    ActorWrite,
+    CommitResult,
+    DueTimer,
+    EventRange,
+    EventRow,
+    NodeRow,
+    Outcome,
+    OwnedElsewhere,
+    Position,
+    Refused,
+    Snapshot,
+    StoreDown,
+    Taken,
+)
+from storage.urls import MysqlPlace
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+ATTEMPTS = 6
+"""Tries of a transaction that meets a deadlock or a lock wait timeout; the pauses between them add up to some 0.3 s."""
+
+FIRST_PAUSE_S = 0.01
+"""Upper bound of the first random pause after a deadlock; it doubles with every try."""
+
+PACKET_MARGIN = 1024
+"""Bytes of ``max_allowed_packet`` that are left free."""
+
+_NOW_MS = b"CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)"
+
+# A row that was dropped and made again must not repeat a fence, or a paused owner could write into it: hence the clock.
+_FIRST_FENCE = b"SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+
+
+class MysqlOptions(Struct, frozen=True):
+    """How a node uses its server."""
+
+    connections: int = 8
+    """At most so many at once; a commit lane needs one, reads share the rest."""
+    timeout_s: float = 10.0
+    """For each call of the Store, waiting for a connection included; then it is StoreDown."""
+
+
+class MysqlStore:
+    """See ``Store``. ``random`` and ``sleep`` space out the tries after a deadlock."""
+
+    def __init__(
+        self,
+        pool: MysqlPool,
+        *,
+        max_packet: int,
+        random: Random | None = None,
+        sleep: Sleep = asyncio.sleep,  # noqa: TID251 - a pause between tries, not part of any promise
+    ) -> None:
+        self._pool = pool
+        self._max_packet = max_packet
+        self._random = random or Random()  # noqa: S311 - jitter
+        self._sleep = sleep
+
+    async def claim(self, node: str, actors: Sequence[str]) -> list[Snapshot | OwnedElsewhere]:
+        if not actors:
+            return []
+
+        async def work(link: Link) -> list[Snapshot | OwnedElsewhere]:
+            _, locked, live, fence = await link.run(
+                b"START TRANSACTION;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b"
+                % (_lock(actors), _NOW_MS, _FIRST_FENCE)
+            )
+            takeover = reads.take_over(
+                node, actors, map(ActorRow._make, locked), {name for (name,) in live}, fence[0][0]
+            )
+            written = _takeover_statements(takeover)
+            loads = [rendered(query) for query in reads.load_queries(takeover.written)]
+            results = await self._run_all(link, [*written, *loads, b"COMMIT"])
+            return reads.snapshots(takeover, actors, results[len(written) : -1])
+
+        return await self._transact(work, again=(Contended, Clash))
+
+    async def commit(self, writes: Sequence[ActorWrite]) -> list[CommitResult]:
+        if not writes:
+            return []
+        try:
+            return await self._transact(lambda link: self._commit(link, writes))
+        except (Clash, Unusable):
+            # Some write of the batch cannot be applied. Halving finds it in few transactions.
+            if len(writes) == 1:
+                return [await self._transact(lambda link: self._commit_apart(link, writes[0]))]
+            middle = len(writes) // 2
+            return [*await self.commit(writes[:middle]), *await self.commit(writes[middle:])]
+
+    async def read_events(self, span: EventRange) -> list[EventRow]:
+        return reads.events(span, await self._read(reads.events_query(span)))
+
+    async def positions(self, topics: Sequence[str]) -> dict[str, Position]:
+        if not topics:
+            return {}
+        return reads.positions(await self._read(reads.positions_query(topics)))
+
+    async def due(
+        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int
+    ) -> tuple[list[DueTimer], list[str]]:
+        if not shards:
+            return [], []
+        queries = reads.due_queries(shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit)
+        packet = b";".join(map(rendered, queries))
+        timers, tellers = await self._transact(lambda link: link.run(packet))
+        return reads.due(timers, tellers)
+
+    async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
+        name, address = literal(node.node), literal(node.address)
+        if lease_s > 0:
+            kept = (
+                b"INSERT INTO nodes (node, address, draining, expires_ms)"
+                b" VALUES (%b, %b, %d, %b + %d) ON DUPLICATE KEY UPDATE address = VALUES(address),"
+                b" draining = VALUES(draining), expires_ms = VALUES(expires_ms)"
+                % (name, address, node.draining, _NOW_MS, round(lease_s * 1000))
+            )
+        else:
+            kept = b"DELETE FROM nodes WHERE node = %b" % name
+        packet = b"%b;SELECT node, address, draining, expires_ms FROM nodes;SELECT %b" % (
+            kept,
+            _NOW_MS,
+        )
+        _, rows, ((now_ms,),) = await self._transact(lambda link: link.run(packet))
+        forgotten = reads.forgotten(rows, now_ms)
+        if forgotten:
+            await self._forget(forgotten)
+        return reads.live_nodes(rows, now_ms)
+
+    async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await self._read(Query(sql, values))
+
+    async def _forget(self, nodes: Sequence[str]) -> None:
+        """By key, each by itself: this never waits for a renewal, and spares a node that came back."""
+        packet = b";".join(
+            b"DELETE FROM nodes WHERE node = %b AND expires_ms <= %b - %d"
+            % (literal(node), _NOW_MS, reads.FORGET_AFTER_MS)
+            for node in nodes
+        )
+        await self._transact(lambda link: link.run(packet))
+
+    async def _commit(self, link: Link, writes: Sequence[ActorWrite]) -> list[CommitResult]:
+        rows, oldest = await self._lock(link, writes)
+        verdicts = [commits.judge(write, rows.get(write.actor)) for write in writes]
+        passed = [w for w, verdict in zip(writes, verdicts, strict=True) if verdict is None]
+        if not passed:
+            await link.run(b"ROLLBACK")
+        else:
+            owners = {actor: row.owner for actor, row in rows.items()}
+            parts = [
+                part for step in commits.steps(passed, owners, oldest) for part in statements(step, self._max_packet)
+            ]
+            await self._run_all(link, [*parts, b"COMMIT"])
+        return [verdict or Outcome.DONE for verdict in verdicts]
+
+    async def _commit_apart(self, link: Link, write: ActorWrite) -> CommitResult:
+        """Apply one write step by step, to answer for the step that fails."""
+        rows, oldest = await self._lock(link, [write])
+        row = rows.get(write.actor)
+        verdict = commits.judge(write, row)
+        if verdict is not None or row is None:
+            await link.run(b"ROLLBACK")
+            return verdict or Outcome.FENCED
+        culprit: Taken | None = None
+        try:
+            for step in commits.steps_apart(write, {row.actor: row.owner}, oldest):
+                culprit = step.culprit if isinstance(step, commits.Put) else None
+                await self._run_all(link, statements(step, self._max_packet))
+        except Unusable as refusal:
+            await link.run(b"ROLLBACK")
+            return Refused(str(refusal))
+        except Clash as clash:
+            await link.run(b"ROLLBACK")
+            return await self._blame(link, write, culprit, clash)
+        await link.run(b"COMMIT")
+        return Outcome.DONE
+
+    async def _blame(self, link: Link, write: ActorWrite, culprit: Taken | None, clash: Clash) -> CommitResult:
+        if culprit is None:
+            return Refused(str(clash))
+        if culprit.event is not None:
+            event = write.events[culprit.event]
+            (found,) = await link.run(rendered(reads.seq_query(event.topic, event.seq)))
+            if found:  # the topic has another history than this actor believes
+                return Outcome.FENCED
+        return culprit
+
+    async def _lock(self, link: Link, writes: Sequence[ActorWrite]) -> tuple[dict[str, ActorRow], dict[str, int]]:
+        """Begin, lock the actors' rows in key order, and look up where the topics that are cut begin."""
+        parts = [b"START TRANSACTION", _lock([write.actor for write in writes])]
+        topics = commits.cut_topics(writes)
+        if topics:
+            parts.append(rendered(reads.oldest_query(topics)))
+        _, locked, *oldest = await link.run(b";".join(parts))
+        rows = {row[0]: ActorRow._make(row) for row in locked}
+        return rows, reads.by_topic(oldest[0]) if oldest else {}
+
+    async def _run_all(self, link: Link, parts: Iterable[bytes]) -> list[Rows]:
+        results: list[Rows] = []
+        for packet in packets(parts, self._max_packet):
+            results += await link.run(packet)
+        return results
+
+    async def _read(self, query: Query) -> Rows:
+        packet = rendered(query)
+        (rows,) = await self._transact(lambda link: link.run(packet))
+        return rows
+
+    async def _transact(
+        self,
+        work: Callable[[Link], Awaitable[T]],
+        again: tuple[type[Exception], ...] = (Contended,),
+    ) -> T:
+        """Do ``work``, and again after a random pause if others were in the way."""
+        pause_s = FIRST_PAUSE_S
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._pool.run(work)
+            except again:
+                await self._sleep(self._random.uniform(0, pause_s))
+                pause_s *= 2
+        try:
+            return await self._pool.run(work)
+        except again as error:
+            raise StoreDown(f"others were in the way {ATTEMPTS} times: {error}") from error
+
+
+def _lock(actors: Sequence[str]) -> bytes:
+    # The hint makes the order of locking the order of keys, and keeps a small table from being locked whole.
+    return (
+        b"SELECT actor, owner, fence, version, told FROM actors FORCE INDEX (PRIMARY)"
+        b" WHERE actor IN (%b) ORDER BY actor FOR UPDATE" % b",".join(map(literal, actors))
+    )
+
+
+def _takeover_statements(takeover: reads.Takeover) -> list[bytes]:
+    node = literal(takeover.node)
+    parts: list[bytes] = []
+    if takeover.taken:
+        keys = b",".join(map(literal, sorted(takeover.taken)))
+        parts.append(b"UPDATE actors SET owner = %b, fence = fence + 1 WHERE actor IN (%b)" % (node, keys))
+    fresh = takeover.fresh
+    if fresh:
+        rows = b",".join(b"(%b,%b,%d,0,0)" % (literal(actor), node, takeover.fences[actor]) for actor in fresh)
+        parts.append(b"INSERT INTO actors (actor, owner, fence, version, told) VALUES " + rows)
+    return parts
+
+
+@asynccontextmanager
+async def open_mysql(
+    place: MysqlPlace,
+    options: MysqlOptions = MysqlOptions(),  # noqa: B008 - frozen
+) -> AsyncIterator[MysqlStore]:
+    """The store of a migrated database.
+
+    Raises:
+        SchemaBehind: the runtime's tables are missing or of an older release.
+        StoreDown: the server does not answer, does not admit us or has no such database.
+    """
+    pool = MysqlPool(place, size=options.connections, timeout_s=options.timeout_s)
+    try:
+        missing = pending({"core": CORE}, await pool.run(applied))
+        if missing:
+            raise SchemaBehind(f"{place} has not been migrated: {missing[0].name} is missing; run the migrations")
+        ((row,),) = await pool.run(lambda link: link.run(b"SELECT @@max_allowed_packet"))
+        yield MysqlStore(pool, max_packet=row[0] - PACKET_MARGIN)
+    finally:
+        await pool.aclose()

@@ -1,0 +1,241 @@
+"""Connections to MySQL and MariaDB: what runs a packet of statements, and the pool that keeps them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import aiomysql
+from pymysql import err
+from pymysql.constants import ER, FIELD_TYPE
+from pymysql.converters import decoders
+
+from storage.faults import Clash, Contended, Unusable
+from storage.store import StoreDown
+from storage.urls import MysqlPlace
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+LOCK_WAIT_S = 3
+"""How long a statement waits for another transaction's row lock, whole seconds; then the batch is tried again."""
+
+SESSION = (
+    # Too long a value is an error, and a backslash escapes.
+    b"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+    # UNIX_TIMESTAMP(NOW(6)) would jump when summer time ends in the server's zone.
+    b"SET SESSION time_zone = '+00:00'",
+    # No gap locks between batches of neighbouring keys.
+    b"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    b"SET SESSION innodb_lock_wait_timeout = %d" % LOCK_WAIT_S,
+)
+
+_CONTENDED = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+_UNUSABLE_CLASSES = (
+    err.DataError,
+    err.IntegrityError,
+    err.ProgrammingError,
+    err.NotSupportedError,
+)
+EXISTS = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME}
+GONE = {ER.BAD_TABLE_ERROR, ER.CANT_DROP_FIELD_OR_KEY}
+_UNUSABLE = {
+    *EXISTS,
+    *GONE,
+    ER.BAD_FIELD_ERROR,
+    ER.NO_DEFAULT_FOR_FIELD,
+    ER.WRONG_VALUE_COUNT_ON_ROW,
+    ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+    ER.CONSTRAINT_FAILED,  # CHECK in MariaDB
+    3819,  # CHECK in MySQL 8
+    1118,  # row too large
+    1153,  # packet too large
+}
+
+
+def translated(error: err.MySQLError, place: MysqlPlace) -> Exception:
+    """What a driver's error means for the transaction that met it."""
+    code = error.args[0] if error.args else None
+    reason = f"{place}: {': '.join(str(part) for part in error.args)}"
+    if code in _CONTENDED:
+        return Contended(reason)
+    if code == ER.DUP_ENTRY:
+        return Clash(reason)
+    if code in _UNUSABLE or isinstance(error, _UNUSABLE_CLASSES):
+        return Unusable(": ".join(str(part) for part in error.args[1:]), code)
+    return StoreDown(reason)
+
+
+def _number(text: str) -> int | float:
+    """A DECIMAL, as SUM() of whole numbers gives one, in the type that SQLite would answer."""
+    return float(text) if "." in text else int(text)
+
+
+_DECODERS = {**decoders, FIELD_TYPE.DECIMAL: _number, FIELD_TYPE.NEWDECIMAL: _number}
+
+
+class _QuietCursor(aiomysql.Cursor):  # type: ignore[misc]
+    """Does not fetch warnings: MySQL 8 has one for every VALUES() that MariaDB still needs."""
+
+    async def _show_warnings(self, conn: Any) -> None:
+        pass
+
+
+class Link:
+    """One connection."""
+
+    def __init__(self, connection: Any, place: MysqlPlace) -> None:
+        self._connection = connection
+        self._place = place
+        self.used = False
+        """Whether it has answered before: then it may have died while it was idle."""
+
+    async def run(self, packet: bytes) -> list[Rows]:
+        """Run the statements of one packet; the rows of each, empty for those that give none.
+
+        Raises:
+            Clash, Unusable, Contended: the statement that failed had no effect, those behind it did not run.
+            StoreDown: nothing is known; the connection is of no more use.
+        """
+        try:
+            async with self._connection.cursor(_QuietCursor) as cursor:
+                await cursor.execute(packet)
+                rows = [list(await cursor.fetchall())] if cursor.description else [[]]
+                while await cursor.nextset():
+                    rows.append(list(await cursor.fetchall()) if cursor.description else [])
+        except err.MySQLError as error:
+            raise translated(error, self._place) from error
+        except OSError as error:
+            raise StoreDown(f"{self._place}: {error}") from error
+        self.used = True
+        return rows
+
+    async def quit(self) -> None:
+        """Take leave of the server."""
+        with suppress(OSError, err.MySQLError):
+            await self._connection.ensure_closed()
+
+    def close(self) -> None:
+        """Drop the connection without a word; the server rolls back."""
+        self._connection.close()
+
+
+async def connected(place: MysqlPlace, *, database: str | None, timeout_s: float) -> Link:
+    """A new connection, its session set up.
+
+    Raises:
+        StoreDown: no server, no such database, not admitted, or no answer within ``timeout_s``.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _connected(place, database)
+    except TimeoutError as error:
+        raise StoreDown(f"{place}: no answer within {timeout_s:g} s") from error
+
+
+async def _connected(place: MysqlPlace, database: str | None) -> Link:
+    try:
+        connection = await aiomysql.connect(
+            host=place.host,
+            port=place.port,
+            user=place.user,
+            password=place.password,
+            db=database,
+            charset="utf8mb4",
+            autocommit=True,
+            conv=_DECODERS,
+            cursorclass=_QuietCursor,
+        )
+    except err.MySQLError as error:
+        if error.args and error.args[0] == ER.BAD_DB_ERROR:
+            raise StoreDown(f"{place}: the database does not exist") from error
+        raise StoreDown(f"{place}: {': '.join(str(part) for part in error.args)}") from error
+    except OSError as error:
+        raise StoreDown(f"{place}: {error}") from error
+    link = Link(connection, place)
+    try:
+        await link.run(b";".join(SESSION))
+        link.used = False
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+class MysqlPool:
+    """At most ``size`` connections; further callers wait for one, as long as their deadline allows."""
+
+    def __init__(self, place: MysqlPlace, *, size: int, timeout_s: float) -> None:
+        self._place = place
+        self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(size)
+        self._idle: list[Link] = []
+        self._closed = False
+
+    async def run(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        """Do ``work`` on a connection. A transaction that ``work`` leaves open by an error is rolled back.
+
+        Raises:
+            StoreDown: connecting, waiting and ``work`` took longer than the deadline, or the connection broke.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await self._run(work)
+                except _Stale:
+                    return await self._run(work)
+        except TimeoutError as error:
+            raise StoreDown(f"{self._place}: no answer within {self._timeout_s:g} s") from error
+
+    async def _run(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        async with self._link() as link:
+            try:
+                return await work(link)
+            except (Clash, Contended, Unusable):
+                await link.run(b"ROLLBACK")
+                raise
+
+    @asynccontextmanager
+    async def _link(self) -> AsyncIterator[Link]:
+        async with self._places:
+            if self._idle:
+                link = self._idle.pop()
+            else:
+                link = await connected(self._place, database=self._place.database, timeout_s=self._timeout_s)
+            was_idle = link.used
+            try:
+                yield link
+            except (Clash, Contended, Unusable):
+                self._keep(link)
+                raise
+            except StoreDown as error:
+                link.close()
+                self._drop_idle()  # what one connection met the others have met, or will
+                if was_idle:
+                    raise _Stale(*error.args) from error
+                raise
+            except BaseException:
+                link.close()
+                raise
+            else:
+                self._keep(link)
+
+    def _keep(self, link: Link) -> None:
+        if self._closed:
+            link.close()
+        else:
+            self._idle.append(link)
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    async def aclose(self) -> None:
+        """Take leave of the server; connections still in use are dropped when they come back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().quit()
+
+
+class _Stale(StoreDown):
+    """A connection that had been idle broke: a server that restarted is back, so one more try is worth it."""

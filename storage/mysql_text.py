@@ -1,0 +1,192 @@
+"""Statements as the bytes that MySQL and MariaDB read, many in one packet.
+
+Values are written into the text: a packet of many statements costs one round trip, where bound values would cost one
+each. (The driver's own escaping takes 19 µs for 400 bytes, two replacements take 0.2 µs. Inside quotes only the quote
+and the backslash have a meaning, as long as the session's ``sql_mode`` is ours, and no byte of a longer UTF-8 sequence
+equals one of them.)
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from storage.commits import Cut, Put, Step
+from storage.faults import Unusable
+from storage.reads import Query
+
+ROWS = 1000
+"""Rows of one statement at most: keeps what one statement locks and logs within reason."""
+
+STATEMENTS = 1000
+"""Statements of one packet at most."""
+
+PACKET_BYTES = 4 << 20
+"""Size of a packet that is made of smaller parts: more would cost memory on both sides and save nothing."""
+
+_BETWEEN = 4
+"""Bytes between two parts, at most: `` OR ``."""
+
+TERMS = 100
+"""Conditions of one DELETE at most: more would cost the planner more than another statement."""
+
+
+# Values.
+def _text(value: str) -> bytes:
+    try:
+        raw = value.encode()
+    except UnicodeEncodeError:
+        raise Unusable(f"not Unicode text: {value!r}") from None
+    return b"'%b'" % raw.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+
+
+def _blob(value: bytes) -> bytes:
+    return b"_binary'%b'" % value.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+
+
+def _integer(value: int) -> bytes:
+    return b"%d" % value
+
+
+def _real(value: float) -> bytes:
+    if not math.isfinite(value):
+        raise Unusable(f"{value} is not a number that a database keeps")
+    return b"%ae0" % value if "e" not in repr(value) else b"%a" % value
+
+
+def _null(_: None) -> bytes:
+    return b"NULL"
+
+
+_WRITERS: dict[type, Callable[[Any], bytes]] = {
+    str: _text,
+    bytes: _blob,
+    int: _integer,
+    float: _real,
+    bool: _integer,
+    type(None): _null,
+}
+
+
+def literal(value: Any) -> bytes:
+    """``value`` as it stands in a statement.
+
+    Raises:
+        Unusable: not a str, bytes, int, float, bool or None, or one that cannot be kept.
+    """
+    writer = _WRITERS.get(type(value))
+    if writer is None:  # an enum, a subclass
+        for kind, candidate in _WRITERS.items():
+            if isinstance(value, kind):
+                return candidate(value)
+        raise Unusable(f"a {type(value).__name__} cannot be kept in a column")
+    return writer(value)
+
+
+def _row(values: Sequence[Any]) -> bytes:
+    try:
+        return b"(%b)" % b",".join([_WRITERS[type(v)](v) for v in values])
+    except KeyError:
+        return b"(%b)" % b",".join([literal(v) for v in values])
+
+
+# Queries.
+_TOKENS = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`[^`]*`|\?""", re.DOTALL)
+
+
+@lru_cache(maxsize=512)
+def _between_marks(sql: str) -> tuple[bytes, ...]:
+    places = [token.start() for token in _TOKENS.finditer(sql) if token[0] == "?"]
+    starts = [0, *(place + 1 for place in places)]
+    return tuple(sql[start:end].encode() for start, end in zip(starts, [*places, len(sql)], strict=True))
+
+
+def rendered(query: Query) -> bytes:
+    """``query`` with its values in place of the ``?`` that stand outside of quotes.
+
+    Raises:
+        Unusable: a value that cannot be kept.
+        ValueError: more or fewer values than places.
+    """
+    first, *others = _between_marks(query.sql)
+    if len(others) != len(query.values):
+        raise ValueError(f"{len(query.values)} values for {len(others)} places in: {query.sql}")
+    pairs = zip(map(literal, query.values), others, strict=True)
+    return b"".join([first, *chain.from_iterable(pairs)])
+
+
+def quoted(names: Iterable[str]) -> bytes:
+    """A list of identifiers, checked before."""
+    return b",".join(b"`%b`" % name.encode() for name in names)
+
+
+# Writes.
+@lru_cache(maxsize=512)
+def _frame_of_put(table: str, columns: tuple[str, ...], keys: tuple[str, ...]) -> tuple[bytes, bytes]:
+    head = b"INSERT INTO `%b` (%b) VALUES " % (table.encode(), quoted(columns))
+    changed = [quoted([name]) for name in columns if name not in keys]
+    if not keys:
+        return head, b""
+    return head, b" ON DUPLICATE KEY UPDATE " + b",".join(b"%b=VALUES(%b)" % (c, c) for c in changed)
+
+
+def _put(step: Put, most: int) -> Iterator[bytes]:
+    head, tail = _frame_of_put(step.table, step.columns, step.keys)
+    rows = [_row(values) for values in step.rows]
+    for chunk in _chunks(rows, ROWS, most - len(head) - len(tail)):
+        yield b"%b%b%b" % (head, b",".join(chunk), tail)
+
+
+def _cut(step: Cut, most: int) -> Iterator[bytes]:
+    table = step.table.encode()
+    # The hint keeps the planner of a small table from reading, and so locking, all of it.
+    head = b"DELETE t FROM `%b` AS t FORCE INDEX (PRIMARY) WHERE " % table
+    if not step.by_key:
+        head = b"DELETE FROM `%b` WHERE " % table
+    names = [quoted([name]) for name in step.columns]
+    signs = [b"="] * len(names)
+    if step.below:
+        signs[-1] = b"<"
+    terms = [b"(%b)" % b" AND ".join(map(_condition, names, signs, row)) for row in step.rows]
+    for chunk in _chunks(terms, TERMS, most - len(head)):
+        yield head + b" OR ".join(chunk)
+
+
+def _condition(name: bytes, sign: bytes, value: Any) -> bytes:
+    return b"%b IS NULL" % name if value is None else b"%b%b%b" % (name, sign, literal(value))
+
+
+def _chunks(parts: Sequence[bytes], count: int, most: int) -> Iterator[Sequence[bytes]]:
+    """``parts`` in runs of at most ``count``, of ``PACKET_BYTES`` where the parts are smaller, never above ``most``."""
+    sizes = [len(part) + _BETWEEN for part in parts]
+    budget = min(most, PACKET_BYTES)
+    if len(parts) <= count and sum(sizes) <= budget:
+        yield parts
+        return
+    run: list[bytes] = []
+    room = budget
+    for part, size in zip(parts, sizes, strict=True):
+        if size > most:
+            raise Unusable(f"a row of {size} bytes does not fit the server's max_allowed_packet")
+        if run and (len(run) == count or size > room):
+            yield run
+            run, room = [], budget
+        run.append(part)
+        room -= size
+    yield run
+
+
+def statements(step: Step, most: int) -> Iterator[bytes]:
+    """``step`` as statements of at most ``most`` bytes.
+
+    Raises:
+        Unusable: a value that cannot be kept, or a row that is larger than that.
+    """
+    return _put(step, most) if isinstance(step, Put) else _cut(step, most)
+
+
+def packets(parts: Iterable[bytes], most: int) -> list[bytes]:
+    """Statements joined to few packets, in order. ``most``: as for the statements, and the joints."""
+    return [b";".join(run) for run in _chunks(list(parts), STATEMENTS, most + _BETWEEN)]

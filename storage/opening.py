@@ -1,0 +1,46 @@
+"""From a storage URL to an open, migrated store."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from storage.migrations import Migration
+from storage.mysql import open_mysql
+from storage.mysql_migrations import migrate_mysql
+from storage.sqlite import open_sqlite
+from storage.sqlite_migrations import migrate_sqlite
+from storage.store import Store
+from storage.urls import SqlitePlace, parse_store_url
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """The store at ``url``: ``sqlite:///PATH`` or ``mysql://USER:PASSWORD@HOST:PORT/DATABASE``.
+
+    Raises:
+        ValueError: another form of URL.
+        SchemaBehind: ``migrate`` has to run first.
+        StoreLocked: another process serves from this SQLite file.
+        StoreDown: no such server or database, or it does not admit us.
+    """
+    place = parse_store_url(url)
+    opener = open_sqlite(place) if isinstance(place, SqlitePlace) else open_mysql(place)
+    async with opener as store:
+        yield store
+
+
+async def migrate(url: str, rooms: Mapping[str, Sequence[Migration]]) -> list[str]:
+    """Bring the schema at ``url`` up to date: the runtime's own tables (``core``), then each room's, in order.
+
+    Returns ``room/number`` of what was applied, nothing if all was. Nodes that start at once may all call it: one
+    works, the others wait. Makes the database if there is none and the user has the right to.
+
+    Raises:
+        ValueError: another form of URL, or a room whose numbers are not 1, 2, 3, ...
+        MigrationMismatch: the database has another text under a number, or a newer release's contraction.
+        StoreDown: no such server or database, or another node has been migrating for a minute.
+        Unusable: a statement that the database refuses; what was applied before it stays on MySQL.
+    """
+    place = parse_store_url(url)
+    if isinstance(place, SqlitePlace):
+        return await migrate_sqlite(place, rooms)
+    return await migrate_mysql(place, rooms)

@@ -1,0 +1,344 @@
+"""The bus of a cluster: Redis publish/subscribe, by redis-py's asyncio connections.
+
+Two connections, each with its own task: one publishes, one listens. A lost connection is made again
+after a jittered pause; what was on its way is not sent twice. Any other error is a defect and ends
+the block that opened the bus.
+
+Plain PUBLISH and SUBSCRIBE, which one Redis (with or without replicas) serves well. The sharded
+commands of a Redis Cluster (SPUBLISH, SSUBSCRIBE) are not used: a cluster works, but carries every
+message to each of its nodes.
+
+Redis shares its channels among everyone who uses it, whatever their numbered database, so every
+name travels with a prefix that holds the number of ours: ``gh0:guild:42``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol, cast
+
+import structlog
+from msgspec import Struct
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from storage.bus import Receive
+from storage.redis_outgoing import Outgoing
+from storage.redis_subscriptions import Subscriptions
+
+log = structlog.get_logger()
+
+LOST = (RedisError, OSError)
+"""What a lost, refused or silent connection raises; asyncio's timeouts are an OSError too."""
+
+BATCH_MESSAGES = (
+    512  # messages in one pipeline: packed in about 2 ms, so the loop is not held longer
+)
+BATCH_BYTES = 256 * 1024  # bytes in one pipeline; a larger message goes alone
+MESSAGE_OVERHEAD = (
+    150  # bytes that Python and the queue take for a message besides its name and payload
+)
+CHANNELS_PER_COMMAND = (
+    1000  # names in one SUBSCRIBE, so that reconnecting with 100,000 stays in small pieces
+)
+
+PING = (b"PING",)
+MARK = b"subscribed"
+"""Redis answers in order: once it returns this, it has confirmed every subscription sent before."""
+
+
+class RedisAddress(Struct, frozen=True, kw_only=True):
+    """Where Redis is and who we are there."""
+
+    host: str
+    port: int = 6379
+    db: int = 0
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+
+    def __repr__(self) -> str:
+        return (
+            f"RedisAddress({self.host}:{self.port}/{self.db})"  # a log must not hold the password
+        )
+
+
+class RedisBusOptions(Struct, frozen=True, kw_only=True):
+    """How patient the bus is."""
+
+    buffer_bytes: int = 8 * 1024 * 1024
+    """What may wait to be published, overhead included; past it the oldest are dropped."""
+    ping_s: float = 2.0
+    """Pause between pings; a connection that stays silent for so long after one is lost."""
+    answer_s: float = 3.0
+    """How long Redis may take to accept a connection or to answer a batch, or it is given up."""
+    first_pause_s: float = 0.1
+    """Longest pause before the first new attempt; doubled for each further one."""
+    longest_pause_s: float = 2.0
+    """Where the doubling ends. After a connection that lived longer it starts anew."""
+    closing_s: float = 1.0
+    """How long closing waits for what has been published but not sent."""
+
+
+class Wire(Protocol):
+    """What we use of redis-py's ``Connection``, which has no types of its own."""
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, *, nowait: bool) -> None: ...
+    def pack_commands(self, commands: Sequence[tuple[bytes, ...]]) -> list[bytes]: ...
+    async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
+    async def read_response(self, *, disconnect_on_error: bool) -> Any: ...
+
+
+class RedisBus:
+    """``Bus`` on one Redis; works within ``running()``.
+
+    What waits to be sent is bounded (``RedisBusOptions.buffer_bytes``) and loses its oldest first.
+    What was sent but not answered when the connection went counts as dropped, though it may have
+    arrived: sending it again could double it.
+    """
+
+    def __init__(
+        self, address: RedisAddress, options: RedisBusOptions, *, jitter: Callable[[], float]
+    ) -> None:
+        """``jitter`` gives numbers from 0 to 1, which shorten the pauses before new attempts."""
+        self._address = address
+        self._options = options
+        self._jitter = jitter
+        self._prefix = f"gh{address.db}:"
+        self._outgoing = Outgoing(options.buffer_bytes)
+        self._subscriptions = Subscriptions()
+        self._notices: list[Callable[[], None]] = []
+        self._published = asyncio.Event()  # something waits to be sent
+        self._sent = asyncio.Event()  # nothing waits, nothing is on its way
+        self._sent.set()
+        self._changed = asyncio.Event()  # Redis has to be told of a subscription
+        self._publishing = False
+        self._listening = False
+        self._listens = 0  # connections that have listened so far
+        self._heard = False  # whether anything came since the last ping
+        self._closed = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Stay connected until the end of the block; then send what waits, within ``closing_s``."""
+        async with asyncio.TaskGroup() as tasks:
+            publisher = tasks.create_task(self._keep("publish", self._publish), name="bus.publish")
+            listener = tasks.create_task(self._keep("listen", self._listen), name="bus.listen")
+            try:
+                yield
+            finally:
+                await self._send_the_rest()
+                self._closed = True
+                self._subscriptions.close()
+                publisher.cancel()
+                listener.cancel()
+
+    # The contract; see Bus.
+    def publish(self, channel: str, payload: bytes) -> None:
+        if self._closed:
+            self._outgoing.dropped += 1
+            return
+        self._outgoing.add(self._name(channel), payload)
+        self._published.set()
+        self._sent.clear()
+
+    async def subscribe(self, channel: str, receive: Receive) -> None:
+        if self._closed:
+            raise RuntimeError("the bus is closed")
+        name = self._name(channel)
+        self._subscriptions.want(name, receive)
+        self._changed.set()
+        try:
+            await self._subscriptions.confirmed(name)
+        except asyncio.CancelledError:
+            if self._subscriptions.receivers.get(name) is receive:
+                self._forget(name)
+            raise
+
+    async def unsubscribe(self, channel: str) -> None:
+        self._forget(self._name(channel))
+
+    def on_gap(self, notice: Callable[[], None]) -> None:
+        self._notices.append(notice)
+
+    @property
+    def connected(self) -> bool:
+        return self._publishing and self._listening
+
+    @property
+    def dropped(self) -> int:
+        return self._outgoing.dropped
+
+    def _name(self, channel: str) -> bytes:
+        return (self._prefix + channel).encode()
+
+    def _forget(self, name: bytes) -> None:
+        self._subscriptions.forget(name)
+        self._changed.set()
+
+    # Connections.
+    async def _keep(self, link: str, use: Callable[[Wire], Awaitable[None]]) -> None:
+        """Connect and ``use``, again and again; only a lost connection is survived."""
+        now = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            wire = self._wire(link)
+            since = now()
+            try:
+                async with asyncio.timeout(self._options.answer_s):
+                    await wire.connect()
+                since = now()
+                if failures:
+                    log.info("bus.restored", link=link, failures=failures)
+                await use(wire)
+            except* LOST as lost:
+                if now() - since > self._options.longest_pause_s:
+                    failures = 0
+                failures += 1
+                if failures == 1:
+                    log.warning("bus.lost", link=link, error=_first(lost))
+            finally:
+                await wire.disconnect(nowait=True)
+            await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        options = self._options
+        longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
+        await _wait(asyncio.Event(), longest * self._jitter())
+
+    def _wire(self, link: str) -> Wire:
+        address = self._address
+        kind = SSLConnection if address.tls else Connection
+        connection = kind(
+            host=address.host,
+            port=address.port,
+            db=address.db,
+            username=address.username,
+            password=address.password,
+            client_name=f"guildhall-{link}",  # so that CLIENT LIST tells an operator who is who
+            driver_info=None,  # else each connection reads redis-py's version from the disk
+            socket_keepalive=True,
+            socket_connect_timeout=self._options.answer_s,
+            socket_timeout=None,  # ours bound whole batches: cheaper than one for each answer
+            protocol=2,  # 12 us a message against 14 of RESP3; with hiredis 1.5 against 3.9
+        )
+        return cast("Wire", connection)
+
+    async def _write(self, wire: Wire, commands: Sequence[tuple[bytes, ...]]) -> None:
+        await wire.send_packed_command(wire.pack_commands(commands), check_health=False)
+
+    # Publishing.
+    async def _publish(self, wire: Wire) -> None:
+        """Send what waits, one pipeline after the other.
+
+        Idle, a pipeline holds what one turn of the loop published; under load, what came while the
+        one before was on its way.
+        """
+        self._publishing = True
+        try:
+            while True:
+                if not self._outgoing:
+                    self._sent.set()
+                    self._published.clear()
+                    await _wait(self._published, self._options.ping_s)
+                async with asyncio.timeout(self._options.answer_s):
+                    await self._publish_batch(wire, self._outgoing.take())
+        finally:
+            self._publishing = False
+
+    async def _publish_batch(self, wire: Wire, batch: list[tuple[bytes, ...]]) -> None:
+        published = 0
+        refusal = ""
+        try:
+            await self._write(wire, batch or [PING])
+            for _ in batch or [PING]:
+                try:
+                    await wire.read_response(disconnect_on_error=False)
+                    published += 1
+                except ResponseError as refused:
+                    refusal = str(refused)
+        finally:
+            self._outgoing.dropped += max(0, len(batch) - published)
+        if refusal:
+            log.error("bus.publish_refused", messages=len(batch) - published, error=refusal)
+
+    async def _send_the_rest(self) -> None:
+        if self._publishing:
+            await _wait(self._sent, self._options.closing_s)
+
+    # Listening.
+    async def _listen(self, wire: Wire) -> None:
+        self._listens += 1
+        self._subscriptions.start_again()
+        self._heard = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(wire), name="bus.read")
+                tasks.create_task(self._tell(wire), name="bus.tell")
+        finally:
+            self._listening = False
+
+    async def _tell(self, wire: Wire) -> None:
+        """Tell Redis what is to be heard, and ping it: a connection gone silent is lost."""
+        now = asyncio.get_running_loop().time
+        commands: list[tuple[bytes, ...]] = [*self._subscriptions.commands(), (b"PING", MARK)]
+        next_ping = now() + self._options.ping_s
+        while True:
+            async with asyncio.timeout(self._options.answer_s):
+                await self._write(wire, commands)
+            await _wait(self._changed, next_ping - now())
+            self._changed.clear()
+            commands = self._subscriptions.commands()
+            if now() >= next_ping:
+                if not self._heard:
+                    raise RedisConnectionError(f"silent for {self._options.ping_s} s")
+                self._heard = False
+                commands.append(PING)
+                next_ping = now() + self._options.ping_s
+
+    async def _read(self, wire: Wire) -> None:
+        receivers = self._subscriptions.receivers
+        while True:
+            answer = await wire.read_response(disconnect_on_error=False)
+            self._heard = True
+            match answer:
+                case [b"message", name, payload]:
+                    receive = receivers.get(name)
+                    if receive is None:
+                        continue
+                    try:
+                        receive(payload)
+                    except Exception:
+                        channel = name.decode().removeprefix(self._prefix)
+                        log.exception("bus.receiver_failed", channel=channel)
+                case [b"subscribe" | b"unsubscribe", name, _]:
+                    self._subscriptions.answered(name)
+                case [b"pong", mark] | mark if mark == MARK:
+                    self._start_listening()
+
+    def _start_listening(self) -> None:
+        """Every subscription is live; what was published since the last connection is missed."""
+        self._listening = True
+        if self._listens == 1:
+            return
+        for notice in self._notices:
+            try:
+                notice()
+            except Exception:
+                log.exception("bus.notice_failed")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Until ``event`` is set, at most so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _first(lost: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = lost
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

@@ -1,0 +1,71 @@
+"""What every test may ask for: servers, databases, and a loop that must never block."""
+
+from collections.abc import Iterator
+from itertools import count
+from os import getpid
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from blockbuster import BlockBuster
+
+from tests.support import servers
+from tests.support.servers import MariadbServer, RedisServer
+
+_OURS = ("protocol", "storage", "actors", "server", "loadtest", "clients")
+_databases = count(1)
+
+
+def _package(name: str) -> ModuleType:
+    """Stands for a package by its folder, so that looking for blocking calls in it does not import it."""
+    module = ModuleType(name)
+    module.__path__ = [str(Path(__file__).parent.parent / name) + "/"]
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _the_loop_never_blocks() -> Iterator[None]:
+    """A blocking call that our code makes on the event loop fails the test; worker threads and tests may block."""
+    guard = BlockBuster([_package(name) for name in _OURS])
+    # A traceback in a log line reads the source, once.
+    for function in guard.functions.values():
+        function.can_block_in("/linecache.py", {"updatecache"})
+    guard.activate()
+    try:
+        yield
+    finally:
+        guard.deactivate()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariadbServer]:
+    """The MariaDB or MySQL that tests share; ask ``mysql_url`` for a database."""
+    with servers.mariadb_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis that tests share."""
+    with servers.redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of the Redis that tests share."""
+    return redis_server.url
+
+
+@pytest.fixture
+def mysql_url(mariadb: MariadbServer) -> Iterator[str]:
+    """Storage URL of a database that does not exist yet; dropped afterwards."""
+    name = f"guildhall_test_{getpid()}_{next(_databases)}"
+    yield mariadb.url(name)
+    mariadb.run(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Storage URL of a file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/guildhall.db"
