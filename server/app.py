@@ -29,7 +29,7 @@ from server.observing import MeterObserver
 from server.sign_in import AccountSignIn
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.welcome import WelcomeOptions, Welcomer
-from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, open_bus, open_store
+from storage import Bus, NodeRow, SchemaBehind, ScopedBus, Store, StoreDown, open_bus, open_store
 from storage import migrate as migrate_store
 
 log = structlog.get_logger()
@@ -130,7 +130,8 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
             )
         )
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
-        bus = await parts.enter_async_context(open_bus(config.bus.url))
+        epoch = await _epoch(store)
+        bus = ScopedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch)
         status.bus = bus
         status.starting = "waiting for the bus and the node's lease"
         node = Node(
@@ -144,7 +145,7 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
                 observe=MeterObserver(meters),
                 frame=frame,
                 digest=digest,
-                epoch=await _epoch(store),
+                epoch=epoch,
             ),
             _node_options(config),
         )

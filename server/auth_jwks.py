@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-import httpx
 import structlog
 
 from actors.runtime.clock import Clock
 from server.auth_keys import AuthKey, parse_jwks
 from server.config import without_password
+
+if TYPE_CHECKING:
+    import httpx
 
 REFRESH_S = 900.0  # a withdrawn key is refused after at most this
 PAUSE_S = 30.0  # between fetches for unknown kids: made-up ones must not flood the service
@@ -26,7 +29,10 @@ class RemoteKeys:
     are answered ``unavailable``.
     """
 
-    def __init__(self, url: str, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, url: str, clock: Clock, *, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+        import httpx  # noqa: PLC0415 - a fifth of a second of every start, and most need no key set
+
+        self._failure = httpx.HTTPError
         self._url = url
         self._clock = clock
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, transport=transport, trust_env=False)
@@ -80,7 +86,7 @@ class RemoteKeys:
             self._want.clear()
             try:
                 await self._fetch()
-            except httpx.HTTPError as error:
+            except self._failure as error:
                 log.warning(
                     "jwks.fetch_failed",
                     url=without_password(self._url),

@@ -58,9 +58,12 @@ def main(argv: Sequence[str] | None = None, *, load_app: Callable[[], App] | Non
 
 
 def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable[[], App]) -> int:
+    if command == "token":
+        return _token(config, **given)
+    if command == "serve":
+        check_serving(config)
+    _check_urls(config)
     match command:
-        case "token":
-            return _token(config, **given)
         case "migrate":
             for line in _loop(load_app().migrate(config)):
                 _print(line)
@@ -68,8 +71,22 @@ def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable
         case "inspect":
             return _inspect(config, load_app(), **given)
         case _:
-            check_serving(config)
             return int(_loop(load_app().serve(config)))
+
+
+def _check_urls(config: Config) -> None:
+    """Refuse an address that no engine understands; here and not in ``check``, as it loads the engines."""
+    from storage.bus_urls import open_bus  # noqa: PLC0415 - as App
+    from storage.urls import parse_store_url  # noqa: PLC0415
+
+    for name, read, url in (
+        ("store.url", parse_store_url, config.store.url),
+        ("bus.url", open_bus, config.bus.url),  # opens nothing before it is entered
+    ):
+        try:
+            read(url)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
 
 
 def _token(config: Config, player: str, ttl: int | None = None, name: str | None = None) -> int:

@@ -8,6 +8,7 @@ from storage.bus import Bus, Receive
 from storage.bus_urls import open_bus
 from storage.migrations import Migration, MigrationMismatch, SchemaBehind
 from storage.opening import migrate, open_store
+from storage.scoped_bus import ScopedBus
 from storage.sqlite_link import StoreLocked
 from storage.store import (
     OPS_PER_PLAYER,
@@ -56,6 +57,7 @@ __all__ = [
     "Receive",
     "Refused",
     "SchemaBehind",
+    "ScopedBus",
     "SliceRow",
     "Snapshot",
     "Store",

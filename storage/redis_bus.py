@@ -15,6 +15,7 @@ name travels with a prefix that holds the number of ours: ``gh0:guild:42``.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Any, Protocol, cast
 
 import structlog
@@ -32,16 +33,10 @@ log = structlog.get_logger()
 LOST = (RedisError, OSError)
 """What a lost, refused or silent connection raises; asyncio's timeouts are an OSError too."""
 
-BATCH_MESSAGES = (
-    512  # messages in one pipeline: packed in about 2 ms, so the loop is not held longer
-)
+BATCH_MESSAGES = 512  # messages in one pipeline: packed in about 2 ms, so the loop is not held longer
 BATCH_BYTES = 256 * 1024  # bytes in one pipeline; a larger message goes alone
-MESSAGE_OVERHEAD = (
-    150  # bytes that Python and the queue take for a message besides its name and payload
-)
-CHANNELS_PER_COMMAND = (
-    1000  # names in one SUBSCRIBE, so that reconnecting with 100,000 stays in small pieces
-)
+MESSAGE_OVERHEAD = 150  # bytes that Python and the queue take for a message besides its name and payload
+CHANNELS_PER_COMMAND = 1000  # names in one SUBSCRIBE, so that reconnecting with 100,000 stays in small pieces
 
 PING = (b"PING",)
 MARK = b"subscribed"
@@ -59,9 +54,7 @@ class RedisAddress(Struct, frozen=True, kw_only=True):
     tls: bool = False
 
     def __repr__(self) -> str:
-        return (
-            f"RedisAddress({self.host}:{self.port}/{self.db})"  # a log must not hold the password
-        )
+        return f"RedisAddress({self.host}:{self.port}/{self.db})"  # a log must not hold the password
 
 
 class RedisBusOptions(Struct, frozen=True, kw_only=True):
@@ -99,9 +92,7 @@ class RedisBus:
     arrived: sending it again could double it.
     """
 
-    def __init__(
-        self, address: RedisAddress, options: RedisBusOptions, *, jitter: Callable[[], float]
-    ) -> None:
+    def __init__(self, address: RedisAddress, options: RedisBusOptions, *, jitter: Callable[[], float]) -> None:
         """``jitter`` gives numbers from 0 to 1, which shorten the pauses before new attempts."""
         self._address = address
         self._options = options
@@ -114,6 +105,9 @@ class RedisBus:
         self._sent = asyncio.Event()  # nothing waits, nothing is on its way
         self._sent.set()
         self._changed = asyncio.Event()  # Redis has to be told of a subscription
+        self._unanswered = 0  # commands of the batch that is on its way
+        self._answered = asyncio.Event()  # all of them are
+        self._refusals: list[str] = []  # answers of the batch that were errors
         self._publishing = False
         self._listening = False
         self._listens = 0  # connections that have listened so far
@@ -185,7 +179,7 @@ class RedisBus:
         failures = 0
         while True:
             wire = self._wire(link)
-            since = now()
+            since = inf
             try:
                 async with asyncio.timeout(self._options.answer_s):
                     await wire.connect()
@@ -231,38 +225,52 @@ class RedisBus:
 
     # Publishing.
     async def _publish(self, wire: Wire) -> None:
-        """Send what waits, one pipeline after the other.
+        self._publishing = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read_answers(wire), name="bus.answers")
+                tasks.create_task(self._send(wire), name="bus.send")
+        finally:
+            self._publishing = False
+
+    async def _send(self, wire: Wire) -> None:
+        """Send what waits, one pipeline after the other; a ping if nothing came for ``ping_s``.
 
         Idle, a pipeline holds what one turn of the loop published; under load, what came while the
         one before was on its way.
         """
-        self._publishing = True
-        try:
-            while True:
-                if not self._outgoing:
-                    self._sent.set()
-                    self._published.clear()
-                    await _wait(self._published, self._options.ping_s)
+        while True:
+            if not self._outgoing:
+                self._sent.set()
+                self._published.clear()
+                await _wait(self._published, self._options.ping_s)
+            batch = self._outgoing.take()
+            try:
                 async with asyncio.timeout(self._options.answer_s):
-                    await self._publish_batch(wire, self._outgoing.take())
-        finally:
-            self._publishing = False
+                    await self._send_batch(wire, batch or [PING])
+            finally:
+                self._outgoing.dropped += min(self._unanswered, len(batch))  # a ping is no loss
+            if self._refusals:
+                self._outgoing.dropped += len(self._refusals)
+                log.error("bus.publish_refused", messages=len(self._refusals), error=self._refusals[0])
+                self._refusals.clear()
 
-    async def _publish_batch(self, wire: Wire, batch: list[tuple[bytes, ...]]) -> None:
-        published = 0
-        refusal = ""
-        try:
-            await self._write(wire, batch or [PING])
-            for _ in batch or [PING]:
-                try:
-                    await wire.read_response(disconnect_on_error=False)
-                    published += 1
-                except ResponseError as refused:
-                    refusal = str(refused)
-        finally:
-            self._outgoing.dropped += max(0, len(batch) - published)
-        if refusal:
-            log.error("bus.publish_refused", messages=len(batch) - published, error=refusal)
+    async def _send_batch(self, wire: Wire, commands: Sequence[tuple[bytes, ...]]) -> None:
+        self._unanswered = len(commands)
+        self._answered.clear()
+        await self._write(wire, commands)
+        await self._answered.wait()
+
+    async def _read_answers(self, wire: Wire) -> None:
+        """Always reading, so that the end of the connection is noticed also while it is idle."""
+        while True:
+            try:
+                await wire.read_response(disconnect_on_error=False)
+            except ResponseError as refused:
+                self._refusals.append(str(refused))
+            self._unanswered -= 1
+            if self._unanswered == 0:
+                self._answered.set()
 
     async def _send_the_rest(self) -> None:
         if self._publishing:

@@ -2,9 +2,7 @@
 
 from collections import deque
 
-BATCH_MESSAGES = (
-    512  # messages in one pipeline: packed in about 1 ms, so the loop is not held longer
-)
+BATCH_MESSAGES = 512  # messages in one pipeline: packed in about 1 ms, so the loop is not held longer
 BATCH_BYTES = 256 * 1024  # payload bytes in one pipeline; a larger message goes alone
 MESSAGE_OVERHEAD = 150  # bytes that Python takes for a waiting message besides name and payload
 

@@ -38,7 +38,8 @@ class ChatRead(Request[ChatMarked], tag="chat.read", frozen=True, kw_only=True):
 
 
 class ChannelState(Struct, frozen=True, kw_only=True):
-    """One conversation: its newest ``seq``, up to where it was ``read``, and the difference."""
+    """One conversation: its newest ``seq``, up to where it was ``read``, and the difference (the player's own lines
+    count too, until they are marked)."""
 
     channel: str
     seq: int

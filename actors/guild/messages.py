@@ -79,7 +79,7 @@ class GuildFound(Reply, tag="guild.found", frozen=True, kw_only=True):
 
 
 class GuildFind(Request[GuildFound], tag="guild.find", frozen=True, kw_only=True):
-    """The guild whose name looks like ``name``: case, spacing characters and lookalikes do not matter."""
+    """The guild whose name looks like ``name``: case and lookalikes do not matter."""
 
     name: TypedName
 

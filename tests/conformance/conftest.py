@@ -44,4 +44,3 @@ async def store(store_url: str) -> AsyncIterator[Store]:
         await alive(opened, "north")
         await alive(opened, "south")
         yield opened
-

@@ -175,9 +175,9 @@ async def test_payloads_are_bytes_of_any_kind(nodes: Nodes, payload: bytes) -> N
 
 async def test_channel_names_may_hold_any_text(nodes: Nodes) -> None:
     ear = Ear()
-    await nodes.there.subscribe("Oyun odası *?[a] \r\n", ear)
+    await nodes.there.subscribe("Gökyüzü *?[a] \r\n", ear)
 
-    nodes.here.publish("Oyun odası *?[a] \r\n", b"hello")
+    nodes.here.publish("Gökyüzü *?[a] \r\n", b"hello")
 
     assert await ear.heard(1) == [b"hello"]
 

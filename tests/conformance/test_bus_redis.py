@@ -50,7 +50,7 @@ async def until_published(bus: Bus) -> None:
 
 async def until(fact: Callable[[], bool]) -> None:
     """The bus tells nobody when it loses its connections, so this has to look again and again."""
-    while not fact():
+    while not fact():  # noqa: ASYNC110
         await asyncio.sleep(0.002)
 
 
@@ -71,7 +71,7 @@ async def test_after_a_crash_of_redis_a_gap_is_told_and_every_subscription_lives
     gap = gaps(bus)
 
     own_redis.kill()
-    await asyncio.to_thread(own_redis.start)
+    own_redis.start()
     await gap.heard(1)
     await until(lambda: bus.connected)
     for channel in ears:
@@ -92,7 +92,7 @@ async def test_publishing_while_redis_is_away_neither_fails_nor_waits_and_arrive
 
     for n in range(100):
         bus.publish("guild:42", b"%d" % n)
-    await asyncio.to_thread(own_redis.start)
+    own_redis.start()
 
     # The publisher may be back before the listener is: what was said between is lost, not late.
     await until_published(bus)
@@ -108,7 +108,7 @@ async def test_subscribing_while_redis_is_away_waits_for_it(own_redis: RedisServ
         await asyncio.sleep(0.05)
         assert not subscribed.done()
 
-        await asyncio.to_thread(own_redis.start)
+        own_redis.start()
         await subscribed
         bus.publish("guild:42", b"hello")
         assert await ear.heard(1) == [b"hello"]
@@ -121,7 +121,7 @@ async def test_a_cancelled_subscribe_leaves_nothing_behind(own_redis: RedisServe
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await bus.subscribe("guild:42", ear)
-        await asyncio.to_thread(own_redis.start)
+        own_redis.start()
         await until_published(bus)
 
         bus.publish("guild:42", b"nobody listens")
@@ -141,7 +141,7 @@ async def test_unsubscribing_releases_whoever_waits_for_the_subscription(
         tasks.create_task(bus.subscribe("guild:42", Ear()))
         await asyncio.sleep(0)
         await bus.unsubscribe("guild:42")
-    await asyncio.to_thread(own_redis.start)
+    own_redis.start()
 
 
 @pytest.mark.parametrize("link", ["listen", "publish"])
@@ -199,7 +199,7 @@ async def test_a_loss_and_the_return_are_logged_once_each(own_redis: RedisServer
             await until_published(bus)
             own_redis.kill()
             await asyncio.sleep(0.2)  # several attempts
-            await asyncio.to_thread(own_redis.start)
+            own_redis.start()
             await until(lambda: bus.connected)
 
     events = [(entry["event"], entry["link"]) for entry in logs]

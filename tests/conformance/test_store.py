@@ -309,11 +309,7 @@ async def test_a_row_that_was_dropped_and_made_again_never_repeats_a_fence(store
 async def test_a_batch_may_be_larger_than_one_statement(store: Store) -> None:
     actors = [f"player:{n}" for n in range(1500)]
     claimed = await store.claim("north", actors)
-    writes = [
-        write(held, slices=note(held.actor), ops=[op(1)])
-        for held in claimed
-        if isinstance(held, Snapshot)
-    ]
+    writes = [write(held, slices=note(held.actor), ops=[op(1)]) for held in claimed if isinstance(held, Snapshot)]
 
     assert await store.commit(writes) == [Outcome.DONE] * 1500
 

@@ -78,9 +78,7 @@ async def test_events_below_the_floor_are_deleted(store: Store) -> None:
 async def test_a_large_cut_is_spread_over_commits(store: Store) -> None:
     held = await taken(store, "guild:42")
     count = 2500
-    await committed(
-        store, held, topics={"t": at(count)}, events=[line("t", n + 1) for n in range(count)]
-    )
+    await committed(store, held, topics={"t": at(count)}, events=[line("t", n + 1) for n in range(count)])
     left = []
     for version in (1, 2, 3):
         await committed(store, held, version=version, topics={"t": at(count, 2301)})
@@ -171,9 +169,7 @@ async def test_two_stores_on_one_mysql_database_see_each_other(mysql_url: str) -
 
 # Queries.
 async def test_a_query_gets_plain_values(store: Store) -> None:
-    rows = await store.select(
-        "SELECT ?, ?, ?, '?' AS `why?`, \"?\", ? -- ", ["it's", b"\x00'", None, -3]
-    )
+    rows = await store.select("SELECT ?, ?, ?, '?' AS `why?`, \"?\", ? -- ", ["it's", b"\x00'", None, -3])
 
     assert rows == [("it's", b"\x00'", None, "?", "?", -3)]
 

@@ -108,13 +108,9 @@ async def test_a_delete_takes_the_rows_that_equal_it_in_every_column(store: Stor
     held = await taken(store, "player:ann")
     rows = [("a", 1, None), ("b", 1, "x"), ("c", 2, None)]
     keys = ("id", "amount", "note")
-    await committed(
-        store, held, records=[Insert("purse_log", dict(zip(keys, r, strict=True))) for r in rows]
-    )
+    await committed(store, held, records=[Insert("purse_log", dict(zip(keys, r, strict=True))) for r in rows])
 
-    await committed(
-        store, held, version=1, records=[Delete("purse_log", {"amount": 1, "note": None})]
-    )
+    await committed(store, held, version=1, records=[Delete("purse_log", {"amount": 1, "note": None})])
 
     assert await purse(store) == [("b", 1), ("c", 2)]
 
@@ -123,9 +119,7 @@ async def test_an_event_that_is_refused_leaves_no_record_behind(store: Store) ->
     held = await taken(store, "player:ann")
     await committed(store, held, events=[line("t", 1, player="ann", op="o")])
 
-    result = await committed(
-        store, held, version=1, records=[paid("p1")], events=[line("t", 2, player="ann", op="o")]
-    )
+    result = await committed(store, held, version=1, records=[paid("p1")], events=[line("t", 2, player="ann", op="o")])
 
     assert result == Taken(event=0)
     assert await purse(store) == []
@@ -161,16 +155,12 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED.keys())
-async def test_what_the_database_refuses_costs_only_its_actor(
-    store: Store, changes: dict[str, Any]
-) -> None:
+async def test_what_the_database_refuses_costs_only_its_actor(store: Store, changes: dict[str, Any]) -> None:
     claimed = await store.claim("north", [f"player:{n}" for n in range(5)])
     held = [one for one in claimed if isinstance(one, Snapshot)]
     good, bad = {"slices": note("fine")}, {"ops": [op(9)], **changes}
 
-    results = await store.commit(
-        [write(one, **(bad if n == 3 else good)) for n, one in enumerate(held)]
-    )
+    results = await store.commit([write(one, **(bad if n == 3 else good)) for n, one in enumerate(held)])
 
     assert [r for n, r in enumerate(results) if n != 3] == [Outcome.DONE] * 4
     assert isinstance(results[3], Refused), results[3]
@@ -200,7 +190,5 @@ async def test_any_bytes_and_any_text_come_back_as_they_were(store: Store) -> No
     rows = await store.select("SELECT id, amount, note, proof FROM purse_log ORDER BY amount")
     assert rows == [tuple(record.values.values()) for record in records]
     for row in rows:
-        again = await store.select(
-            "SELECT id FROM purse_log WHERE note = ? AND proof = ? AND '?' = '?'", row[2:]
-        )
+        again = await store.select("SELECT id FROM purse_log WHERE note = ? AND proof = ? AND '?' = '?'", row[2:])
         assert again == [row[:1]]

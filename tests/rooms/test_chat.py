@@ -96,7 +96,7 @@ class TestARoom:
 
         assert join(room).members == 1
 
-        assert not room.actor.unsaved
+        assert room.actor.draft.empty
 
     def test_refuses_when_it_is_full_but_lets_its_members_back_in(self) -> None:
         room = raid("ann")
@@ -186,7 +186,7 @@ class TestTyping:
         topic, event = room.published[-1]
         shown = {"t": "chat.typing", "topic": topic, "at": NOON, "from": {"id": "ann", "name": "Ann"}}
         assert to_builtins(event) == shown
-        assert not room.actor.unsaved
+        assert room.actor.draft.empty
 
 
 class TestLeaving:
@@ -302,7 +302,7 @@ class TestADirectConversation:
 
         assert join(room).members == 2
 
-        assert not room.actor.unsaved
+        assert room.actor.draft.empty
 
     @pytest.mark.parametrize("message", [ChatJoin(id="1", channel=DM), ChatSend(id="1", channel=DM, text="hi")])
     def test_refuses_everybody_else(self, message: Request[Reply]) -> None:

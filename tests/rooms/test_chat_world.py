@@ -26,7 +26,7 @@ def test_hears_whoever_speaks_and_keeps_nothing() -> None:
     event = to_builtins(room.published[-1][1])
     assert event["topic"] == "chat:world:1"
     assert "seq" not in event
-    assert not room.actor.unsaved
+    assert room.actor.draft.empty
 
 
 def test_shows_who_joins_the_newest_lines() -> None:

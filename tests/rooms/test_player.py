@@ -68,7 +68,7 @@ class TestSigningIn:
         reply = sign_in(ann, "s2")
 
         assert not reply.created
-        assert not ann.actor.unsaved
+        assert ann.actor.draft.empty
 
     def test_takes_the_tokens_name_for_a_new_player_only(self) -> None:
         ann = player()
@@ -155,7 +155,7 @@ class TestTheProfile:
         reply = ann.ask(PlayerGet(id="1"))
 
         assert to_builtins(reply) == {"t": "player.profile", "id": "ann", "name": "ann", "created_at": NOON}
-        assert not ann.actor.unsaved
+        assert ann.actor.draft.empty
 
     def test_shows_others_the_name_alone(self) -> None:
         ann = player()

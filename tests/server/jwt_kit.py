@@ -7,6 +7,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
+import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -16,7 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from server.auth import Tokens
+from server.config import Auth, Key, Secret
+from tests.server.clocks import START_MS, HandClock
+
 SECRET = "0123456789abcdef0123456789abcdef"
+NOW = START_MS // 1000
 
 
 @cache
@@ -53,3 +59,26 @@ def _part(value: Any) -> str:
 
 def _encode(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+HMAC_KEY = Key(kid="h", alg="HS256", secret=Secret(SECRET))
+RSA_KEY = Key(kid="r", alg="RS256", public_key=public_pem(rsa_key()))
+ED_KEY = Key(kid="e", alg="EdDSA", private_key=Secret(private_pem(ed_key())))
+
+
+def tokens(*keys: Key, clock: HandClock | None = None, **auth: Any) -> Tokens:
+    return Tokens(Auth(keys=list(keys), **auth), clock or HandClock())
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    made = {"sub": "ann", "exp": NOW + 60, **changes}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def hs256(kid: str | None = "h", secret: str = SECRET, **changes: Any) -> str:
+    header = {"alg": "HS256", "typ": "JWT"} | ({"kid": kid} if kid else {})
+    return forge(header, claims(**changes), secret)
+
+
+def rs256(kid: str = "r", **changes: Any) -> str:
+    return jwt.encode(claims(**changes), rsa_key(), algorithm="RS256", headers={"kid": kid})

@@ -102,6 +102,8 @@ def test_the_nodes_exit_code_is_the_commands() -> None:
         ["--limits", "maybe"],
         ["--dev", "--host", "0.0.0.0"],
         ["--config", "/no/such.toml"],
+        ["--dev", "--store", "mysql://x"],
+        ["--dev", "--bus", "redis://x/y"],
         ["fly"],
         ["inspect", "guild"],
         ["token", "ann", "--ttl", "0"],

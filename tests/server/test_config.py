@@ -147,7 +147,7 @@ def test_a_wrong_variable_is_named_with_what_is_allowed(environ: dict[str, str],
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[gatway]\nport = 1", ("gatway is unknown", "gateway?")),
+        ("[gateways]\nport = 1", ("gateways is unknown", "gateway?")),
         ("[gateway]\nprot = 1", ("gateway.prot is unknown", "port?")),
         ("[gateway]\nport = '1'", ("gateway.port", "whole number")),
         ("[gateway]\nport = -1", ("gateway.port", "0 to 65535")),

@@ -193,7 +193,10 @@ def redis_server() -> Iterator[RedisServer]:
 
 @contextmanager
 def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
-    """A MariaDB of this test's own. ``durable``: every commit reaches the disk, as it must in production."""
+    """A MariaDB of this test's own.
+
+    A commit outlives ``kill()``; ``durable``: it reaches the disk, as it must in production.
+    """
     install = _program("mariadb-install-db", "mariadb-server", "TEST_MYSQL_URL")
     daemon = _program("mariadbd", "mariadb-server", "TEST_MYSQL_URL")
     with _folder("guildhall-mariadb-") as folder:
@@ -222,7 +225,7 @@ def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
             *("--skip-log-bin", "--max-connections=200", "--innodb-buffer-pool-size=64M"),
             *("--innodb-log-file-size=64M", "--performance-schema=OFF"),
             # Tables in one file are made and dropped quickly: each test has a database.
-            *("--innodb-file-per-table=0", f"--innodb-flush-log-at-trx-commit={int(durable)}"),
+            *("--innodb-file-per-table=0", f"--innodb-flush-log-at-trx-commit={1 if durable else 2}"),
         ]
         server = MariadbServer(command, folder / "log", port)
         try:

@@ -1,0 +1,49 @@
+# `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
+.DEFAULT_GOAL := help
+.PHONY: help run test lint catalogue bench lock
+ARGS ?=
+PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
+UV := uv==0.13.9
+COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --upgrade
+
+run: .venv/run.stamp ## start a node in development mode on this machine
+	@exec .venv/bin/python -m server serve --dev $(ARGS)
+
+test: .venv/dev.stamp ## run all tests; one: make test ARGS="tests/rooms -k kick"
+	@.venv/bin/python -m pytest -q $(ARGS)
+
+lint: .venv/dev.stamp ## style, types, imports between layers, spelling
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/codespell
+
+catalogue: .venv/run.stamp ## write protocol/catalogue.json and the lists made of it
+	@.venv/bin/python -m server.catalogue_cli
+
+bench: .venv/run.stamp ## measure this machine
+	@.venv/bin/python -m loadtest.bench $(ARGS)
+
+lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
+	.venv/bin/python -m pip install -q --disable-pip-version-check $(UV)
+	$(COMPILE) pyproject.toml -o deploy/requirements.txt
+	$(COMPILE) pyproject.toml --group dev -c deploy/requirements.txt -o .ci/requirements.txt
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+# What is installed, exactly as locked. A stamp is newer than its lock when nothing has changed.
+.venv/bin/python:
+	@.ci/venv
+
+.venv/run.stamp: deploy/requirements.txt | .venv/bin/python
+	@echo "installing what is in deploy/requirements.txt"
+	@$(PIP) -r $<
+	@touch $@
+
+.venv/dev.stamp: .ci/requirements.txt | .venv/bin/python
+	@echo "installing what is in .ci/requirements.txt"
+	@$(PIP) -r $<
+	@touch $@

@@ -1,0 +1,184 @@
+"""Links over WebSocket: the RFC is websockets' Sans-I/O protocol, the reading and writing are asyncio's.
+
+No task, queue or timer while a link is open: one process may hold thousands of players.
+"""
+
+import asyncio
+import logging
+import ssl
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from clients.python.transport import Ear
+from protocol import Wire
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # inbound; a join's reply holds 50 lines of up to 24 KiB each
+CLOSING_S = 2.0  # for the server to answer a close frame; then the socket is cut
+_QUIET = logging.getLogger("guildhall.client.websockets")
+_QUIET.setLevel(logging.WARNING)  # its debug lines would carry message texts
+
+
+class WebSocketDial:
+    """Dials ``url``, ``ws://HOST:PORT/ws`` or ``wss://...``.
+
+    Raises:
+        websockets.exceptions.InvalidURI: it is neither.
+    """
+
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        self._uri = parse_uri(url)
+        self._tls = (tls or ssl.create_default_context()) if self._uri.secure else None
+
+    async def __call__(self, wire: Wire, ear: Ear) -> "WebSocketLink":
+        loop = asyncio.get_running_loop()
+        ws = ClientProtocol(
+            self._uri,
+            subprotocols=[Subprotocol(wire.subprotocol)],
+            max_size=MAX_MESSAGE_BYTES,
+            logger=_QUIET,
+        )
+        _, link = await loop.create_connection(
+            lambda: WebSocketLink(ws, wire, ear, loop), self._uri.host, self._uri.port, ssl=self._tls
+        )
+        try:
+            await link.wait_upgraded()
+        except BaseException:
+            link.abort()
+            raise
+        return link
+
+
+class WebSocketLink(asyncio.Protocol):
+    """One connection, from the TCP socket to its end. Made by WebSocketDial."""
+
+    def __init__(self, ws: ClientProtocol, wire: Wire, ear: Ear, loop: asyncio.AbstractEventLoop) -> None:
+        self._ws = ws
+        self._wire = wire
+        self._ear = ear
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._upgraded: asyncio.Future[None] = loop.create_future()
+        self._gone: asyncio.Future[None] = loop.create_future()
+        self._fragments: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait_upgraded(self) -> None:
+        """Return when the server has agreed to talk.
+
+        Raises:
+            ConnectionError: it has not.
+        """
+        await self._upgraded
+
+    # Link
+    def send(self, payload: bytes) -> None:
+        if self._ws.state is not State.OPEN:
+            return
+        if self._wire.binary:
+            self._ws.send_binary(payload)
+        else:
+            self._ws.send_text(payload)
+        self._write()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._ws.state is State.OPEN:
+            self._ws.send_close(code, reason)
+            self._write()
+        self._arm()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_gone(self) -> None:
+        await asyncio.shield(self._gone)
+
+    # asyncio.Protocol
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._ws.send_request(self._ws.connect())
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        self._ws.receive_data(data)
+        self._take()
+
+    def eof_received(self) -> bool:
+        self._ws.receive_eof()
+        self._take()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        upgraded = self._upgraded
+        if not upgraded.done():
+            upgraded.set_exception(ConnectionResetError("the connection was lost during the upgrade"))
+        elif not upgraded.cancelled() and upgraded.exception() is None:
+            self._ear.lost(self._ws.close_code or 1006, self._ws.close_reason or str(exc or ""))
+        self._gone.set_result(None)
+
+    # Inside.
+    def _take(self) -> None:
+        for event in self._ws.events_received():
+            if isinstance(event, Response):
+                self._answered()
+            elif isinstance(event, Frame):
+                self._frame(event)
+        if self._ws.handshake_exc is not None:
+            self._answered()
+        self._write()
+
+    def _answered(self) -> None:
+        """The upgrade is done or refused; a cancelled dial has stopped waiting for it."""
+        if self._upgraded.done():
+            return
+        refused = self._ws.handshake_exc
+        if refused is None:
+            self._upgraded.set_result(None)
+        elif isinstance(refused, InvalidHandshake):
+            self._upgraded.set_exception(ConnectionRefusedError(f"the server refused the upgrade: {refused}"))
+        else:
+            self._upgraded.set_exception(ConnectionResetError(f"the upgrade failed: {refused}"))
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode not in _DATA:
+            return  # control frames were answered by the protocol
+        if frame.opcode is not Opcode.CONT and frame.fin:
+            self._ear.heard(bytes(frame.data))
+            return
+        self._fragments.append(bytes(frame.data))  # bounded by MAX_MESSAGE_BYTES, which counts all of them
+        if frame.fin:
+            whole = b"".join(self._fragments)
+            self._fragments.clear()
+            self._ear.heard(whole)
+
+    def _write(self) -> None:
+        pieces = self._ws.data_to_send()
+        transport = self._transport
+        if transport is None:
+            return
+        for piece in pieces:
+            if piece:
+                transport.write(piece)
+            elif transport.can_write_eof():
+                transport.write_eof()
+        if self._ws.state is State.CLOSED:
+            transport.close()
+        elif self._ws.close_expected():
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is None and self._transport is not None:
+            self._timer = self._loop.call_later(CLOSING_S, self.abort)
+
+
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)

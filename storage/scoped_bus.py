@@ -1,0 +1,33 @@
+"""Several clusters on one Redis: each hears only its own channels."""
+
+from collections.abc import Callable
+
+from storage.bus import Bus, Receive
+
+
+class ScopedBus:
+    """A bus whose channel names all begin with ``scope``. Pub/sub of Redis knows no database numbers."""
+
+    def __init__(self, bus: Bus, scope: str) -> None:
+        self._bus = bus
+        self._prefix = f"{scope}/"
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        self._bus.publish(self._prefix + channel, payload)
+
+    async def subscribe(self, channel: str, receive: Receive) -> None:
+        await self._bus.subscribe(self._prefix + channel, receive)
+
+    async def unsubscribe(self, channel: str) -> None:
+        await self._bus.unsubscribe(self._prefix + channel)
+
+    def on_gap(self, notice: Callable[[], None]) -> None:
+        self._bus.on_gap(notice)
+
+    @property
+    def connected(self) -> bool:
+        return self._bus.connected
+
+    @property
+    def dropped(self) -> int:
+        return self._bus.dropped

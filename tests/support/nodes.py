@@ -1,0 +1,110 @@
+"""Real nodes: ``python -m server serve`` as processes of their own, on loopback and free ports."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+START_S = 30.0
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NodeProcess:
+    """One node; the same ports and store at every start."""
+
+    def __init__(self, folder: Path, name: str, *options: str) -> None:
+        self.gateway_port = free_port()
+        self.http_port = free_port()
+        self.url = f"ws://127.0.0.1:{self.gateway_port}/ws"
+        self.http = f"http://127.0.0.1:{self.http_port}"
+        self.log = folder / f"{name}.log"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None, "start the node first"
+        return self._process
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start; with ``wait``, until it is ready."""
+        command = [sys.executable, "-m", "server", "serve", "--dev", *self._options]
+        command += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GUILDHALL_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Until ``/readyz`` says yes."""
+        deadline = time.monotonic() + START_S
+        while self.readyz()[0] != 200:
+            assert self.process.poll() is None, f"the node ended: {self.tail()}"
+            assert time.monotonic() < deadline, f"the node is not ready: {self.tail()}"
+            time.sleep(0.05)
+
+    def readyz(self) -> tuple[int, str]:
+        """Status and body of ``/readyz``; status 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"{self.http}/readyz", timeout=2) as answer:
+                return int(answer.status), answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is handed over."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code after the drain."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-3000:]
+
+
+@contextmanager
+def node(folder: Path, name: str, *options: str) -> Iterator[NodeProcess]:
+    """A started node, ended with the block."""
+    made = NodeProcess(folder, name, *options)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def two_nodes(folder: Path, mysql_url: str, redis_url: str, *options: str) -> Iterator[tuple[NodeProcess, NodeProcess]]:
+    """Two nodes of one cluster."""
+    shared = ("--store", mysql_url, "--bus", redis_url, *options)
+    with node(folder, "one", *shared) as one, node(folder, "two", *shared) as two:
+        yield one, two
