@@ -172,7 +172,7 @@ class Taken(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The database refuses this actor's write whatever is tried (a value too long, a missing table); nothing applied."""
+    """The database refuses this actor's write whatever is tried (a value too long, no such table); nothing applied."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Schema changes: once each, in order, whoever starts first; and what an opener says of a database that is not ready."""
+"""Schema changes: once each, in order, whoever starts first; and what is said of a database that is not ready."""
 
 import asyncio
 from pathlib import Path
@@ -179,6 +179,6 @@ async def test_a_file_in_place_of_the_folder_is_down(tmp_path: Path) -> None:
     ],
 )
 async def test_another_form_of_url_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ValueError, match="URL|port") as refused:
+    with pytest.raises(ValueError, match=r"URL|port") as refused:
         await migrate(url, {})
     assert "hunter2" not in str(refused.value)

@@ -102,8 +102,8 @@ async def test_more_callers_than_connections_wait_their_turn(mysql_url: str) -> 
 
 @asynccontextmanager
 async def losing_commits(port: int, lose: asyncio.Event) -> AsyncIterator[int]:
-    """A port that leads to ``port``; once ``lose`` is set, one COMMIT is delivered, its answer is not, and the connection
-    ends."""
+    """A port that leads to ``port``; once ``lose`` is set, one COMMIT is delivered, its answer is not, and the
+    connection ends."""
 
     carriers: set[asyncio.Task[None] | None] = set()
 

@@ -60,7 +60,7 @@ changes = st.fixed_dictionaries(
         "release": st.just(True),
     },
 )
-"""What a write changes, in outline; ``Model.write`` gives it the numbers that follow from what its node holds."""
+"""What a write changes, in outline; ``written`` gives it the numbers that follow from what its node holds."""
 
 
 class Row(Struct):
@@ -84,25 +84,28 @@ class Model:
         return row is None or row.owner in (None, node) or row.owner not in self.live
 
     def commit(self, write: ActorWrite) -> CommitResult:
-        row = self.rows.get(write.actor)
         bare = replace(write, told=0) == ActorWrite(
             actor=write.actor, fence=write.fence, version=write.version, told=0, release=True
         )
+        row = self.rows.get(write.actor)
         if row is None:
             return Outcome.DONE if bare and write.version == 0 else Outcome.FENCED
-        kept = row.kept
-        if kept.fence != write.fence:
+        if row.kept.fence != write.fence:
             return Outcome.FENCED
-        if bare:
-            if kept.version != write.version:
-                return Outcome.FENCED
-            row.owner = None
-            if write.version == 0:
-                del self.rows[write.actor]
+        return self.release(row, write) if bare else self.write(row, write)
+
+    def release(self, row: Row, write: ActorWrite) -> CommitResult:
+        if row.kept.version != write.version:
+            return Outcome.FENCED
+        row.owner = None
+        if write.version == 0:
+            del self.rows[write.actor]
+        return Outcome.DONE
+
+    def write(self, row: Row, write: ActorWrite) -> CommitResult:
+        if row.kept.version == write.version + 1:
             return Outcome.DONE
-        if kept.version == write.version + 1:
-            return Outcome.DONE
-        if kept.version != write.version or row.owner is None:
+        if row.kept.version != write.version or row.owner is None:
             return Outcome.FENCED
         taken = self.clash(write)
         if taken is None:
@@ -280,8 +283,9 @@ def test_every_history_is_answered_as_the_model_answers_it(empty_url: str) -> No
         store_of = opened(empty_url)
         store = runner.run(store_of.__aenter__())
         try:
-            run_state_machine_as_test(  # type: ignore[no-untyped-call]
-                lambda: StoreMachine(runner, store, next(histories)),
+            factory: Any = lambda: StoreMachine(runner, store, next(histories))  # noqa: E731
+            run_state_machine_as_test(
+                factory,
                 settings=settings(
                     max_examples=40,
                     stateful_step_count=25,

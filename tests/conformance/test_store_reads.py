@@ -11,6 +11,7 @@ from storage import (
     Store,
     TellRow,
     TimerRow,
+    migrate,
     open_store,
     shard_of,
 )
@@ -156,8 +157,6 @@ async def test_a_node_that_ends_its_lease_is_gone_at_once(store: Store, lease_s:
 
 
 async def test_two_stores_on_one_mysql_database_see_each_other(mysql_url: str) -> None:
-    from storage import migrate
-
     await migrate(mysql_url, {})
     async with open_store(mysql_url) as first, open_store(mysql_url) as second:
         await alive(first, "north")

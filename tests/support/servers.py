@@ -1,8 +1,8 @@
 """Private MariaDB and Redis servers for tests: own folder, own port, ended with the block.
 
-``TEST_MYSQL_URL`` and ``TEST_REDIS_URL`` name servers to use instead (the MySQL user must be allowed to create databases):
-such a server cannot be killed or paused, so fault tests ask for ``private_mariadb()`` and ``private_redis()``. A missing
-server is a failure, never a skip.
+``TEST_MYSQL_URL`` and ``TEST_REDIS_URL`` name servers to use instead (the MySQL user must be allowed to create
+databases): such a server cannot be killed or paused, so fault tests ask for ``private_mariadb()`` and
+``private_redis()``. A missing server is a failure, never a skip.
 """
 
 import atexit
@@ -82,9 +82,9 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL, as if the machine lost power but for what its kernel had been given."""
+        self._signal(signal.SIGKILL)
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
             process.wait()
 
     def pause(self) -> None:
