@@ -1,6 +1,7 @@
 """The composition root: settings in, a running node out. The only place that knows every part."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +25,7 @@ from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http
-from server.limits import Admission, AdmissionLimits, SessionRates
+from server.limits import Admission
 from server.observing import MeterObserver
 from server.sign_in import AccountSignIn
 from server.telemetry import configure_logging, loop_lag, registry_of
@@ -42,6 +43,7 @@ async def serve(config: Config) -> int:
     configure_logging(config.log, dev=config.auth.dev)
     stop, hurry = _signals()
     async with running_server(config) as server:
+        _settle_collector()
         if config.auth.dev:
             _say_where(config, server)
         await stop.wait()
@@ -181,7 +183,7 @@ def _gateway_parts(
     config: Config, node: Node, tokens: Tokens, meters: Meters, clock: Clock, random: SystemRandom
 ) -> GatewayParts:
     limits_on = config.limits.enabled == "on"
-    rates = SessionRates()
+    rates = config.limits.session
     welcomer = Welcomer(
         node=node.name,
         router=node.router,
@@ -202,7 +204,7 @@ def _gateway_parts(
         node=node,
         codec=Codec(node.blueprint.requests, max_bytes=config.gateway.message_bytes),
         welcomer=welcomer,
-        admission=Admission(AdmissionLimits()) if limits_on else None,
+        admission=Admission(config.limits.admission) if limits_on else None,
         rates=rates,
         limits_on=limits_on,
         meters=meters,
@@ -267,6 +269,16 @@ async def _epoch(store: Store) -> str:
     if not rows:
         raise SchemaBehind("the database has no schema: run `guildhall migrate` first")
     return f"{int(rows[0][0]):x}"
+
+
+def _settle_collector() -> None:
+    """Keep the cyclic collector out of the way: what is loaded by now stays, and a message makes no cycles.
+
+    With the defaults (700 allocations a generation) a full collection over 10,000 sessions stops the loop for 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:

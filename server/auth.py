@@ -27,7 +27,7 @@ KEYS_SOON_MS = 1_000  # a fetch of the key set takes well under a second
 _ID = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 _REFRESH = re.compile(r"([a-z2-7]{26})\.([a-z2-7]{26})\.([a-z2-7]{52})")
 
-DeviceId = Annotated[str, Meta(min_length=8, max_length=128)]
+DeviceId = Annotated[str, Meta(min_length=4, max_length=128)]
 """What a device signs in with: chosen by the client at random, kept by it like a password."""
 
 RandomBytes = Callable[[int], bytes]

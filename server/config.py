@@ -99,7 +99,8 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds from the accepted connection to its `hello`, the upgrade included; then it is
     closed."""
     message_bytes: Annotated[int, Meta(ge=1024, le=1_048_576)] = 16_384
-    """Longest inbound message in bytes; a longer one ends the connection."""
+    """Longest inbound message in bytes; a longer one is refused with `protocol.invalid`, one of more
+    than four times this ends the connection with 1009."""
     outbound_bytes: Annotated[int, Meta(ge=65_536, le=67_108_864)] = 1_048_576
     """Bytes that may wait for one slow reader; past that ephemeral events are left out, then it is
     closed with 4001."""

@@ -106,7 +106,7 @@ class Gateway:
     async def drain(self, within_s: float) -> None:
         """Ask every client to go elsewhere, each after a pause of its own, so that they do not all come at once."""
         self.draining = True
-        spread_ms = int(within_s * 500)
+        spread_ms = int(self._config.reconnect_spread_s * 1000)
         for n, session in enumerate([s for s in self._connections.values() if s is not None]):
             retry_after_ms = self._parts.random.randrange(spread_ms) if spread_ms else 0
             session.close(CloseCode.DRAINING, f'{{"retry_after_ms":{retry_after_ms}}}')

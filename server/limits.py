@@ -195,7 +195,7 @@ class Admission:
         One that was taken (None) is given back once, by ``release`` with the same address.
         """
         limits = self._limits
-        source = _source(address)
+        source = source_of(address)
         if self._connections >= limits.connections:
             return Refusal("node_full", limits.full_retry_s)
         if self._by_address.get(source, 0) >= limits.connections_per_address:
@@ -216,7 +216,7 @@ class Admission:
 
     def release(self, address: str) -> None:
         """An admitted connection from ``address`` has ended."""
-        source = _source(address)
+        source = source_of(address)
         left = self._by_address.pop(source) - 1
         if left:
             self._by_address[source] = left
@@ -241,7 +241,7 @@ class Admission:
 SWEEP_FROM: Final = 1_000  # addresses below which nothing is swept; about 100 kB
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
     """Whom an address counts for: a household or a server has a whole /64 network of IPv6."""
     try:
         ip = ip_address(address.partition("%")[0])

@@ -11,8 +11,10 @@ from actors.runtime.router import Router
 from protocol import NotAuthenticated, RateLimited, Reply, Request, TokenExpired, Unavailable
 from server.auth import RefreshToken, Tokens, device_key, first_refresh, next_refresh, presented
 from server.http import SignedIn
+from server.limits import source_of
 
 SERVER = Caller("server")
+SOURCES = 100_000  # addresses remembered for a minute; more at once are an attack, and wait
 
 
 class AccountSignIn:
@@ -84,7 +86,10 @@ class AccountSignIn:
         if minute != self._minute:
             self._minute = minute
             self._tries.clear()
-        tries = self._tries[address] = self._tries.get(address, 0) + 1
+        source = source_of(address)
+        if len(self._tries) >= SOURCES and source not in self._tries:
+            raise RateLimited("too many sign-ins", retry_after_ms=60_000)
+        tries = self._tries[source] = self._tries.get(source, 0) + 1
         if tries > self._per_minute:
             raise RateLimited("too many sign-ins from this address", retry_after_ms=60_000)
 

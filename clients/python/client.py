@@ -265,6 +265,8 @@ class Client:
                 self._events.mark({"t": OFFLINE, "code": code, "reason": reason, "retry_in_s": retry_in_s})
             case Blocked(code, reason):
                 self._blocked(code, reason)
+            case _:
+                pass  # a topic that goes on as it was
 
     def _replied(self, op: str, reply: Reply) -> None:
         if reply.get("t") == "guild.watched":
