@@ -82,7 +82,7 @@ def _kind(char: str) -> str:
     if char.isascii():
         return "a" if char.isalnum() else "-" if char in NAME_PUNCTUATION + " " else "?"
     category = unicodedata.category(char)
-    if category[0] == "L" or category == "Nd":
+    if category[0] == "L" or char.isdecimal():
         return "a"
     # Variation selectors are marks that change no letter: with them a name would have many twins.
     if category in {"Mn", "Mc"} and not unicodedata.name(char, "").startswith("VARIATION"):

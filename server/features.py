@@ -5,6 +5,7 @@ from typing import Any
 
 from actors.account import account, family
 from actors.chat import channels, chat, world
+from actors.guild import guild, seat
 from actors.player import profile, sessions
 from actors.runtime import Blueprint, Feature, NotReadable
 from server.session import TooManyTopics
@@ -12,6 +13,8 @@ from server.session import TooManyTopics
 FEATURES: tuple[Feature[Any], ...] = (
     profile,
     sessions,
+    seat,
+    guild,
     chat,
     world,
     channels,

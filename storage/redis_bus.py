@@ -33,11 +33,6 @@ log = structlog.get_logger()
 LOST = (RedisError, OSError)
 """What a lost, refused or silent connection raises; asyncio's timeouts are an OSError too."""
 
-BATCH_MESSAGES = 512  # messages in one pipeline: packed in about 2 ms, so the loop is not held longer
-BATCH_BYTES = 256 * 1024  # bytes in one pipeline; a larger message goes alone
-MESSAGE_OVERHEAD = 150  # bytes that Python and the queue take for a message besides its name and payload
-CHANNELS_PER_COMMAND = 1000  # names in one SUBSCRIBE, so that reconnecting with 100,000 stays in small pieces
-
 PING = (b"PING",)
 MARK = b"subscribed"
 """Redis answers in order: once it returns this, it has confirmed every subscription sent before."""
@@ -125,6 +120,7 @@ class RedisBus:
             finally:
                 await self._send_the_rest()
                 self._closed = True
+                self._outgoing.clear()
                 self._subscriptions.close()
                 publisher.cancel()
                 listener.cancel()

@@ -51,6 +51,12 @@ class Outgoing:
             batch.append((b"PUBLISH", channel, payload))
         return batch
 
+    def clear(self) -> None:
+        """Drop all that waits."""
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+
     def _pop(self) -> tuple[bytes, bytes]:
         channel, payload = self._waiting.popleft()
         self._size -= len(channel) + len(payload) + MESSAGE_OVERHEAD

@@ -1,4 +1,4 @@
-"""What ``RedisBus`` promises when Redis goes away, and what only Redis has: batches, bounds, URLs."""
+"""What ``RedisBus`` promises when Redis goes away, and what only Redis has: batches and a bound."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from storage.bus import Bus
-from storage.bus_urls import open_bus, redis_address
+from storage.bus_urls import redis_address
 from storage.redis_bus import RedisAddress, RedisBus, RedisBusOptions
-from storage.redis_outgoing import BATCH_BYTES, BATCH_MESSAGES, MESSAGE_OVERHEAD, Outgoing
+from storage.redis_outgoing import BATCH_MESSAGES, MESSAGE_OVERHEAD
 from tests.support.ear import Ear
 from tests.support.servers import RedisServer, private_redis
 
@@ -265,6 +265,18 @@ async def test_what_is_published_last_is_sent_before_the_bus_closes(bus: RedisBu
     assert await ear.heard(2 * BATCH_MESSAGES) == [b"%d" % n for n in range(2 * BATCH_MESSAGES)]
 
 
+async def test_what_cannot_be_sent_before_the_bus_closes_is_counted(
+    own_redis: RedisServer,
+) -> None:
+    own_redis.kill()
+    async with running(own_redis.url) as leaving:
+        for _ in range(10):
+            leaving.publish("nodes", b"leaving")
+    own_redis.start()
+
+    assert leaving.dropped == 10
+
+
 async def test_numbered_databases_are_apart(own_redis: RedisServer) -> None:
     one, other = Ear(), Ear()
     url = own_redis.url.removesuffix("/0")
@@ -299,82 +311,3 @@ async def test_an_outage_fills_the_buffer_to_its_bound_and_the_newest_survive(
 
         assert await ear.heard(11) == [b"on its way", *(b"%1000d" % n for n in range(90, 100))]
         assert here.dropped == 90
-
-
-def test_a_message_larger_than_the_buffer_is_dropped_and_takes_none_with_it() -> None:
-    outgoing = Outgoing(limit_bytes=1000)
-    outgoing.add(b"a", b"small")
-    outgoing.add(b"a", bytes(1000))
-
-    assert outgoing.take() == [(b"PUBLISH", b"a", b"small")]
-    assert outgoing.dropped == 1
-
-
-def test_what_waits_never_passes_the_bound_and_is_all_given_back() -> None:
-    outgoing = Outgoing(limit_bytes=10_000)
-    for n in range(1000):
-        outgoing.add(b"a", bytes(n % 300))
-        assert outgoing.size_bytes <= 10_000
-
-    outgoing.take()
-    assert outgoing.size_bytes == 0
-    assert not outgoing
-
-
-def test_a_batch_is_bounded_in_messages_and_bytes() -> None:
-    outgoing = Outgoing(limit_bytes=10 * BATCH_BYTES)
-    for _ in range(BATCH_MESSAGES + 1):
-        outgoing.add(b"a", b"")
-    assert [len(outgoing.take()), len(outgoing.take())] == [BATCH_MESSAGES, 1]
-
-    for _ in range(3):
-        outgoing.add(b"a", bytes(BATCH_BYTES // 2))
-    assert [len(outgoing.take()), len(outgoing.take())] == [2, 1]
-
-
-# URLs.
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("redis://cache:6380", RedisAddress(host="cache", port=6380)),
-        ("redis://cache", RedisAddress(host="cache")),
-        ("redis://:p%40s%2Fs@cache:6380/3", RedisAddress(host="cache", port=6380, db=3, password="p@s/s")),
-        ("rediss://app:pw@[::1]:6380/", RedisAddress(host="::1", port=6380, username="app", password="pw", tls=True)),
-    ],
-)  # fmt: skip
-def test_a_url_says_where_redis_is(url: str, address: RedisAddress) -> None:
-    assert redis_address(url) == address
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("", "its beginning is not known"),
-        ("local", "its beginning is not known"),
-        ("local:x", "its beginning is not known"),
-        ("http://:hunter2@cache:6379", "its beginning is not known"),
-        (":hunter2@cache:6379", "its beginning is not known"),
-        ("redis://:hunter2@:6379", "the host is missing"),
-        ("redis://:hunter2@cache:port", "the host or the port cannot be read"),
-        ("redis://:hun/hunter2@cache:6379", "the host or the port cannot be read"),
-        ("redis://:hunter2@cache:99999", "the host or the port cannot be read"),
-        ("redis://:hunter2@cache:0", "the port is not between 1 and 65535"),
-        ("redis://:hunter2@cache:6379/x", "what follows the port is not the number of a DB"),
-        ("redis://:hunter2@cache:6379/-1", "what follows the port is not the number of a DB"),
-        ("redis://:hunter2@cache:6379?db=1", "it has a query or a fragment, which means nothing here"),
-        ("redis://:hunter2@[cache:6379", "the host or the port cannot be read"),
-    ],
-)  # fmt: skip
-def test_a_wrong_url_is_refused_at_once_and_never_shows_its_password(url: str, why: str) -> None:
-    with pytest.raises(ValueError) as refused:
-        open_bus(url)
-
-    assert str(refused.value).startswith(f"the bus URL is wrong: {why}; it has to be local:")
-    assert "hun" not in str(refused.value)
-    assert refused.value.__suppress_context__ or refused.value.__context__ is None
-
-
-def test_an_address_does_not_show_its_password() -> None:
-    assert "hunter2" not in repr(redis_address("redis://:hunter2@cache:6379"))

@@ -50,6 +50,7 @@ class Submit(Request[Submitted], tag="leaderboard.submit", frozen=True, kw_only=
     score: Int64
     subscore: Annotated[int, Meta(ge=0, le=INT64_MAX, extra={"int64": True})] | None = None
     lines: list[Line] = []
+    data: dict[str, Any] | None = None
 
 
 class Badge(Struct, frozen=True, kw_only=True):

@@ -428,6 +428,9 @@ def test_a_hole_holds_back_what_is_later_asks_once_and_ends_in_order() -> None:
         phone.event(seq)
     assert phone.heard() == [7, 8, 9, 10]
     assert phone.session.deadline == 20.0  # nothing but the ping
+    phone.event(12)
+    (sync,) = phone.sent()
+    assert sync["after"] == 10
 
 
 def test_a_hole_that_does_not_fill_is_asked_for_again() -> None:
@@ -509,10 +512,21 @@ def test_a_replay_that_stays_away_after_the_welcome_is_asked_for() -> None:
     phone.tick()
     phone.welcome(phone.open(), raid=("e7", 8, "resumed"))
     phone.event(6)
-    phone.take()
+    assert phone.sent() == []
+    came = phone.now
     phone.tick()
+    assert phone.now == came + 5.0
     (sync,) = phone.sent()
     assert (sync["t"], sync["after"]) == ("topic.sync", 6)
+
+
+def test_what_waited_for_a_hole_is_let_go_with_the_connection() -> None:
+    phone = Phone().online(raid=("e7", 5, "resumed"))
+    phone.event(9)
+    phone.drop()
+    track = phone.session.cursors.find(TOPIC)
+    assert track is not None
+    assert (track.held, track.has_hole) == ({}, False)
 
 
 def test_an_application_that_knows_more_moves_the_cursor_and_never_back() -> None:

@@ -252,6 +252,13 @@ def test_closer_bounds_of_an_int64_hold_for_the_string_too_and_absent_stays_abse
     )
 
 
+def test_the_other_fields_of_a_message_with_int64s_are_settled_all_the_same() -> None:
+    request = {"t": "leaderboard.submit", "id": "a", "board": "arena", "score": "1"}
+    error = refused(Wire.JSON, {**request, "data": {"n": 2**63}})
+    assert error.re == "a"
+    assert "`$.data`" in str(error)
+
+
 def test_a_string_for_messagepack_or_for_an_ordinary_integer_is_refused() -> None:
     refused(Wire.MSGPACK, {"t": "leaderboard.submit", "id": "a", "board": "arena", "score": "1"})
     refused(Wire.JSON, {"t": "topic.sync", "id": "a", "topic": "x", "after": "1"})

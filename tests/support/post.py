@@ -10,9 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.runtime import Feature
+from actors.runtime import Blueprint, Feature
+from actors.runtime.draft import Ran
 from protocol import GuildhallError, Reply, Request
-from storage import ActorWrite, Delete, Insert, OpRow, Position, SliceRow, Snapshot, TellRow, TimerRow
+from storage import OPS_PER_PLAYER, ActorWrite, Insert, OpRow, Position, SliceRow, Snapshot, TellRow, TimerRow
 from tests.support.room import Room
 
 
@@ -22,7 +23,7 @@ class Disk(Struct):
     version: int = 0
     told: int = 0
     slices: dict[str, SliceRow] = {}
-    ops: dict[tuple[str, str], OpRow] = {}
+    ops: dict[tuple[str, int], OpRow] = {}
     topics: dict[str, Position] = {}
     outbox: dict[int, TellRow] = {}
     heard: dict[str, int] = {}
@@ -40,6 +41,7 @@ class PostOffice:
         self.answers: dict[tuple[str, str], Reply] = {}
         """Replies that left, by player and op."""
         self._features = features
+        self._addresses = Blueprint({f.name: f for kind in features.values() for f in kind}.values()).addresses
         self._unique = unique or {}
         self._disks: dict[str, Disk] = {}
         self._rooms: dict[str, Room] = {}
@@ -77,8 +79,7 @@ class PostOffice:
 
     def ask(self, request: Request[Any], caller: str) -> bool:
         """Run a client's request; False when it was refused."""
-        room = self.room(next(iter(self._rooms), f"player:{caller}"))
-        actor = room.blueprint.addresses[type(request)](request, caller)
+        actor = self._addresses[type(request)](request, caller)
         try:
             reply = self.room(actor).ask(request, caller=caller)
         except GuildhallError:
@@ -118,37 +119,35 @@ class PostOffice:
         if self._rooms:
             self.crash(self.random.choice(list(self._rooms)))
 
-    def commit(self, actor: str) -> type[GuildhallError] | None:
-        """Save what the actor's turns have changed; the refusal where a unique key is taken, and all is undone."""
+    def commit(self, actor: str) -> bool:
+        """Save what the actor's turns have changed; False where a unique key is taken, and all of it is undone."""
         room, disk = self.room(actor), self._disks[actor]
         write = room.commit()
         for record in write.records:
             if isinstance(record, Insert) and record.values[self._unique[record.table]] in self.tables[record.table]:
                 self.crash(actor)
-                return GuildhallError
+                return False
         self._apply(write, disk)
         for ref, reply in self._held.pop(actor, []):
             self.answers.setdefault(ref, reply)
-        return None
+        return True
 
     def _deliver(self, sender: str, receiver: str, row: TellRow) -> None:
-        room = self.room(receiver)
-        ran = room.hear(room.decode_tell(row.body), sender=sender, number=row.number)
-        if ran is not None and ran.records:
-            self._hold(receiver, ran.answers)
-            taken = ran.records[0].taken
-            if self.commit(receiver) is not None:
-                room = self.room(receiver)
-                ran = room.hear(room.decode_tell(row.body), sender=sender, number=row.number, refused=taken)
-        if ran is not None and not ran.records:
-            self._hold(receiver, ran.answers)
+        ran = self._hear(sender, receiver, row, None)
+        if ran is not None and ran.records and not self.commit(receiver):
+            self._hear(sender, receiver, row, ran.records[0].taken)
         self._maybe_commit(receiver)
         noted = self._disks[receiver].heard.get(sender, 0) >= row.number
         if noted and self.random.random() < 0.7:  # else the word that it was heard is lost, and it is sent again
             del self._disks[sender].outbox[row.number]
 
-    def _hold(self, actor: str, answers: Sequence[tuple[Any, Reply]]) -> None:
-        self._held.setdefault(actor, []).extend(((ref.player, ref.op), reply) for ref, reply in answers)
+    def _hear(self, sender: str, receiver: str, row: TellRow, refused: type[GuildhallError] | None) -> Ran | None:
+        room = self.room(receiver)
+        ran = room.hear(room.decode_tell(row.body), sender=sender, number=row.number, refused=refused)
+        if ran is not None:
+            answers = [((ref.player, ref.op), reply) for ref, reply in ran.answers]
+            self._held.setdefault(receiver, []).extend(answers)
+        return ran
 
     def _maybe_commit(self, actor: str) -> None:
         if self.random.random() < 0.6:
@@ -157,7 +156,7 @@ class PostOffice:
     def _apply(self, write: ActorWrite, disk: Disk) -> None:
         disk.version, disk.told = write.version + 1, write.told
         disk.slices.update(write.slices)
-        disk.ops.update({(op.player, op.op): op for op in write.ops})
+        disk.ops.update({(op.player, op.count % OPS_PER_PLAYER): op for op in write.ops})
         disk.topics.update(write.topics)
         disk.outbox.update({row.number: row for row in write.outbox})
         disk.heard.update(write.heard)
@@ -168,6 +167,7 @@ class PostOffice:
             table, column = self.tables[record.table], self._unique[record.table]
             if isinstance(record, Insert):
                 table[record.values[column]] = record.values
-            elif isinstance(record, Delete) and table.get(key := record.where[column]):
-                if all(table[key][name] == value for name, value in record.where.items()):
-                    del table[key]
+                continue
+            row = table.get(record.where[column])
+            if row is not None and row.items() >= record.where.items():
+                del table[record.where[column]]

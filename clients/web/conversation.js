@@ -1,0 +1,56 @@
+// The lines of one channel, in the order of their seq, each once; and this player's own that are not safe yet.
+
+const LINE_LIMIT = 600; // lines held; beyond, the oldest go, and "load earlier" brings them back
+
+export class Conversation {
+  constructor(channel) {
+    this.channel = channel;
+    this.waiting = new Map(); // op to {op, text, at, error?}
+    this.unread = 0;
+    this.clear();
+  }
+
+  /** Forget the lines, not what waits: the history is loaded afresh. */
+  clear() {
+    this.lines = [];
+    this.joined = false;
+    this.members = 0;
+    this.more = false;
+    this.before = null;
+  }
+
+  /** The reply to a join: the newest lines. */
+  open({ recent, members }) {
+    this.joined = true;
+    this.members = members;
+    for (const line of recent) this.take(line);
+    const first = this.lines[0]?.seq;
+    this.before ??= first ?? null;
+    this.more ||= first > 1;
+  }
+
+  /** A page of history. */
+  prepend({ messages, more, next_seq: next }) {
+    for (const line of messages) this.take(line);
+    this.more = more;
+    this.before = next ?? this.lines[0]?.seq ?? null;
+  }
+
+  /** Put a line in its place. Returns whether it was new. */
+  take(line) {
+    this.waiting.delete(line.op);
+    let at = this.lines.length;
+    while (at > 0 && this.lines[at - 1].seq > line.seq) at -= 1;
+    if (at > 0 && this.lines[at - 1].seq === line.seq) return false;
+    this.lines.splice(at, 0, line);
+    return true;
+  }
+
+  /** Drop the oldest lines above the limit. */
+  trim() {
+    if (this.lines.length <= LINE_LIMIT) return;
+    this.lines.splice(0, this.lines.length - LINE_LIMIT);
+    this.before = this.lines[0].seq;
+    this.more = true;
+  }
+}
