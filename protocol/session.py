@@ -119,7 +119,7 @@ class ServerSession:
         self._heard = now
         self._silence_s = 0.0
         self._early: list[Request[Any]] = []
-        self._strikes: deque[float] = deque(maxlen=STRIKES)
+        self._strikes: deque[float] | None = None  # most connections never need one, and it takes 700 bytes
 
     def receive(self, payload: bytes, now: float) -> Received:
         """What to do about ``payload``. Never raises for anything that a client can send."""
@@ -178,6 +178,8 @@ class ServerSession:
         """Refuse a message that should not have been sent; the tenth within a minute ends the connection."""
         if self.state is SessionState.CLOSED:
             return None
+        if self._strikes is None:
+            self._strikes = deque(maxlen=STRIKES)
         self._strikes.append(now)
         if len(self._strikes) == STRIKES and now - self._strikes[0] < STRIKES_S:
             return self._close(CloseCode.PROTOCOL_ABUSE, f"{STRIKES} invalid messages in a minute")

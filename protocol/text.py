@@ -28,10 +28,10 @@ SKELETON_MAX = 4 * DISPLAY_NAME_MAX  # characters: the size of a column for ``sk
 # calls them format characters or ignorable: ZWJ and ZWNJ (emoji, Persian, Indic scripts), the
 # variation selectors (emoji, Mongolian, Japanese names) and the visible Arabic number signs.
 # Lone surrogates cannot come this far: both decoders refuse them.
+_BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # joiner, fillers: letters and marks to Unicode
 _UNWANTED = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # Cc without \t and \n
-    "\u00ad\u034f\u061c\u180e"  # soft hyphen, grapheme joiner, Arabic mark, Mongolian separator
-    "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u2800"  # Hangul fillers, Khmer vowels, Braille blank
+    "\u00ad\u061c\u180e"  # soft hyphen, Arabic letter mark, Mongolian vowel separator
     "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"  # zero width space, bidi marks and overrides
     "\ufeff\ufff0-\ufffb\ufdd0-\ufdef\ufffe\uffff"  # BOM, annotations, noncharacters
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # shorthand and musical controls
@@ -40,7 +40,8 @@ _UNWANTED = (
 # England, Scotland, Wales and the like: a black flag, the region in tag letters, a cancel tag
 # (UTS #51, section 1.4.6).
 _TAGGED_FLAG = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
-_STRIPPED = re.compile(f"({_TAGGED_FLAG})|[{_UNWANTED}]")
+_STRIPPED = re.compile(f"({_TAGGED_FLAG})|[{_BLANKS}{_UNWANTED}]")
+_BLANK = re.compile(f"[{_BLANKS}]")
 _LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
 
 
@@ -53,6 +54,8 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    if text.isprintable() and not _BLANK.search(text):
+        return unicodedata.normalize("NFC", text)
     text = _STRIPPED.sub(r"\1", _LINE_ENDS.sub("\n", text))
     return unicodedata.normalize("NFC", text)
 

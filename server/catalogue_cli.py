@@ -78,8 +78,8 @@ def main(root: Path = ROOT) -> int:
 
 
 def _below(kind: type[GuildhallError]) -> Iterator[type[GuildhallError]]:
-    yield kind
     for each in kind.__subclasses__():
+        yield each
         yield from _below(each)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from storage.bus import Bus
 from storage.local_bus import LocalBus, LocalHub
-from storage.redis_bus import RedisAddress, RedisBus, RedisBusOptions
+from storage.redis_address import RedisAddress
 
 FORMS = "local:, redis://[:PASSWORD@]HOST:PORT[/DB] or rediss://[:PASSWORD@]HOST:PORT[/DB]"
 
@@ -79,6 +79,8 @@ async def _open_local() -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def _open_redis(address: RedisAddress) -> AsyncIterator[Bus]:
+    from storage.redis_bus import RedisBus, RedisBusOptions  # noqa: PLC0415 - a node without Redis starts sooner
+
     bus = RedisBus(address, RedisBusOptions(), jitter=lambda: secrets.randbelow(1000) / 1000)
     async with bus.running():
         yield bus

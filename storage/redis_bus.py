@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from storage.bus import Receive
+from storage.redis_address import RedisAddress
 from storage.redis_outgoing import Outgoing
 from storage.redis_subscriptions import Subscriptions
 
@@ -36,20 +37,6 @@ LOST = (RedisError, OSError)
 PING = (b"PING",)
 MARK = b"subscribed"
 """Redis answers in order: once it returns this, it has confirmed every subscription sent before."""
-
-
-class RedisAddress(Struct, frozen=True, kw_only=True):
-    """Where Redis is and who we are there."""
-
-    host: str
-    port: int = 6379
-    db: int = 0
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-
-    def __repr__(self) -> str:
-        return f"RedisAddress({self.host}:{self.port}/{self.db})"  # a log must not hold the password
 
 
 class RedisBusOptions(Struct, frozen=True, kw_only=True):

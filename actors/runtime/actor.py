@@ -46,6 +46,8 @@ class Changed(AssertionError):
 class Actor:
     """State of one actor of ``kind``, as loaded and as changed since."""
 
+    __slots__ = ("_slots", "_tools", "_used", "address", "context", "draft", "fence", "kind")
+
     def __init__(self, kind: Kind, snapshot: Snapshot, tools: Tools) -> None:
         self.kind = kind
         self.address = snapshot.actor

@@ -65,7 +65,23 @@ _NOTHING: list[Any] = []  # shared and never appended to: most turns have no suc
 
 
 class Draft:
-    """Everything of one actor that goes into its next commit."""
+    """Everything of one actor that goes into its next commit. Takes next to no memory while there is nothing."""
+
+    __slots__ = (
+        "_actor",
+        "_dirty_ops",
+        "_epoch",
+        "_fence",
+        "_kind",
+        "_open_write",
+        "_told",
+        "_topics",
+        "dirty",
+        "heard",
+        "timers",
+        "version",
+        "windows",
+    )
 
     def __init__(self, kind: Kind, snapshot: Snapshot, epoch: str) -> None:
         self.version = snapshot.version
@@ -84,23 +100,20 @@ class Draft:
         self._topics = dict(snapshot.topics)
         self._told = snapshot.told
         self._dirty_ops: dict[tuple[str, str], Kept] = {}
-        self._write = self._fresh()
+        self._open_write: ActorWrite | None = None
+
+    @property
+    def _write(self) -> ActorWrite:
+        """The write under way; begun when first needed."""
+        write = self._open_write
+        if write is None:
+            write = self._open_write = self._fresh()
+        return write
 
     @property
     def empty(self) -> bool:
         """Whether ``collect`` would have nothing to say."""
-        write = self._write
-        return not (
-            self.dirty
-            or self._dirty_ops
-            or write.topics
-            or write.outbox
-            or write.heard
-            or write.delivered
-            or write.timers
-            or write.cancelled
-            or write.records
-        )
+        return not (self.dirty or self._dirty_ops or self._open_write)
 
     def collect(self, digest: Digest, *, release: bool) -> ActorWrite:
         """Take everything that changed since the last call."""
@@ -111,7 +124,7 @@ class Draft:
         write.slices = {name: slot.row() for name, slot in self.dirty.items()}
         write.ops = [_op_row(player, kept, digest) for (player, _), kept in self._dirty_ops.items()]
         self.version += 1
-        self._write = self._fresh()
+        self._open_write = None
         self.dirty = {}
         self._dirty_ops = {}
         return write
@@ -145,8 +158,9 @@ class Draft:
     def drop_timer(self, name: str) -> None:
         """The timer has fired or was cancelled."""
         del self.timers[name]
-        self._write.timers = [t for t in self._write.timers if t.name != name]
-        self._write.cancelled.append(name)
+        write = self._write
+        write.timers = [t for t in write.timers if t.name != name]
+        write.cancelled.append(name)
 
     # Effects, one function each.
     def publish(self, ctx: Context, ran: Ran, effect: Publish) -> None:
@@ -183,8 +197,9 @@ class Draft:
 
     def set_timer(self, _ctx: Context, ran: Ran, effect: SetTimer) -> None:
         row = TimerRow(effect.name, effect.due_ms, _encode(effect.message))
-        self._write.timers = [t for t in self._write.timers if t.name != effect.name]
-        self._write.timers.append(row)
+        write = self._write
+        write.timers = [t for t in write.timers if t.name != effect.name]
+        write.timers.append(row)
         self.timers[effect.name] = row
         ran.durable = True
 

@@ -31,7 +31,7 @@ from actors.runtime.relay import Relay
 from actors.runtime.router import Router, RouterOptions
 from actors.runtime.tickets import Ticket
 from actors.runtime.topics import Frame, Hub
-from protocol import ErrorReply, Message, Reply
+from protocol import ErrorReply, Event, Message, Reply, Tell
 from storage import Bus, NodeRow, Snapshot, Store
 
 
@@ -169,8 +169,8 @@ def make_decoders(blueprint: Blueprint) -> Decoders:
     return Decoders(
         request=_union(requests),
         reply=_union(replies),
-        event=_union(blueprint.events()),
-        tell=_union(list(blueprint.tells.values())),
+        event=_union(blueprint.events() or [Event]),
+        tell=_union(list(blueprint.tells.values()) or [Tell]),
         ticket=_union(blueprint.tickets or [Ticket]),
     )
 

@@ -40,6 +40,22 @@ class Item:
 class Stream:
     """``seq`` is the newest event that readers have, or will have at the end of this turn of the loop."""
 
+    __slots__ = (
+        "_decode",
+        "_expected",
+        "_frame",
+        "_held",
+        "_pending",
+        "_recent",
+        "dirty",
+        "durable",
+        "filling",
+        "joining",
+        "readers",
+        "seq",
+        "topic",
+    )
+
     def __init__(
         self,
         topic: str,
@@ -59,7 +75,7 @@ class Stream:
         self.filling = False
         self._decode = decode
         self._frame = frame
-        self._recent: deque[Item] = deque(maxlen=RECENT)
+        self._recent: deque[Item] | None = None  # an empty deque takes 700 bytes, and most topics are quiet
         self._pending: list[Item] = []
         self._held: dict[int, Item] = {}
         self._expected = seq
@@ -79,6 +95,8 @@ class Stream:
             return False
         self.seq = item.seq
         self._pending.append(item)
+        if self._recent is None:
+            self._recent = deque(maxlen=RECENT)
         self._recent.append(item)
         return True
 

@@ -67,7 +67,10 @@ class Hall {
   }
 
   #join(channel) {
-    if (channel && !this.#conversation(channel).joined) this.session.request("chat.join", { channel });
+    const conversation = channel && this.#conversation(channel);
+    if (!conversation || conversation.joined || conversation.joining) return;
+    conversation.joining = true;
+    this.session.request("chat.join", { channel });
   }
 
   /** The player's place is in `guild` now, or in none (null). */
@@ -122,6 +125,7 @@ class Hall {
   #settled({ id, t, fields, reply, error }) {
     if (t === "chat.send" && error) this.#notSent(id, fields, error);
     else if (error) this.#refused(t, fields, error);
+    else if (t === "chat.send") this.#conversation(fields.channel).sent(id, reply.seq);
     else if (t === "chat.join") this.#conversation(fields.channel).open(reply);
     else if (t === "chat.history") this.#conversation(fields.channel).prepend(reply);
     else if (t === "guild.watch" && fields.guild === this.guild) this.view = reply.guild;
@@ -132,6 +136,7 @@ class Hall {
   }
 
   #refused(t, { channel }, error) {
+    if (t === "chat.join") this.#conversation(channel).joining = false;
     if (t === "guild.watch" || t === "chat.typing") return;
     if (t.startsWith("guild.")) $("guild-error").textContent = errorWords(error);
     else if (channel === this.#shown) $("chat-error").textContent = errorWords(error);

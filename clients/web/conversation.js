@@ -5,8 +5,9 @@ const LINE_LIMIT = 600; // lines held; beyond, the oldest go, and "load earlier"
 export class Conversation {
   constructor(channel) {
     this.channel = channel;
-    this.waiting = new Map(); // op to {op, text, at, error?}
+    this.waiting = new Map(); // op to {op, text, at, seq?, error?}
     this.unread = 0;
+    this.joining = false; // whether a join is on its way
     this.clear();
   }
 
@@ -22,8 +23,10 @@ export class Conversation {
   /** The reply to a join: the newest lines. */
   open({ recent, members }) {
     this.joined = true;
+    this.joining = false;
     this.members = members;
     for (const line of recent) this.take(line);
+    this.#dropShown();
     const first = this.lines[0]?.seq;
     this.before ??= first ?? null;
     this.more ||= first > 1;
@@ -44,6 +47,19 @@ export class Conversation {
     if (at > 0 && this.lines[at - 1].seq === line.seq) return false;
     this.lines.splice(at, 0, line);
     return true;
+  }
+
+  /** This player's own line is safe as `seq`; it waits on until it is shown at its place. */
+  sent(op, seq) {
+    const line = this.waiting.get(op);
+    if (line) line.seq = seq;
+    this.#dropShown();
+  }
+
+  /** After a reload an own line may be known to be safe and stand in the part of the history that is not loaded. */
+  #dropShown() {
+    const newest = this.lines.at(-1)?.seq ?? 0;
+    for (const [op, { seq }] of this.waiting) if (this.joined && seq <= newest) this.waiting.delete(op);
   }
 
   /** Drop the oldest lines above the limit. */

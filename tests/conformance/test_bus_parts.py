@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from storage.bus_urls import open_bus, redis_address
-from storage.redis_bus import RedisAddress
+from storage.redis_address import RedisAddress
 from storage.redis_outgoing import BATCH_BYTES, BATCH_MESSAGES, Outgoing
 from storage.redis_subscriptions import CHANNELS_PER_COMMAND, Subscriptions
 

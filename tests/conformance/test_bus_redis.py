@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from storage.bus import Bus
 from storage.bus_urls import redis_address
-from storage.redis_bus import RedisAddress, RedisBus, RedisBusOptions
+from storage.redis_address import RedisAddress
+from storage.redis_bus import RedisBus, RedisBusOptions
 from storage.redis_outgoing import BATCH_MESSAGES, MESSAGE_OVERHEAD
 from tests.support.ear import Ear
 from tests.support.servers import RedisServer, private_redis

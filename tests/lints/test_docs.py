@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -23,7 +24,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_python_in_a_document_compiles(document: Path) -> None:
     for snippet in SNIPPET.findall(document.read_text()):
-        ast.parse(snippet, name(document))
+        ast.parse(dedent(snippet), name(document))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
