@@ -26,11 +26,11 @@ from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http
 from server.limits import Admission
-from server.observing import MeterObserver
+from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.welcome import WelcomeOptions, Welcomer
-from storage import Bus, NodeRow, SchemaBehind, ScopedBus, Store, StoreDown, open_bus, open_store
+from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_store
 from storage import migrate as migrate_store
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ async def migrate(config: Config) -> list[str]:
 
 async def inspect(config: Config, kind: str, key: str) -> dict[str, Any]:
     """What the store holds of one actor."""
-    async with open_store(config.store.url) as store:
+    async with look_into_store(config.store.url) as store:
         return await inspection.inspect(store, blueprint(), f"{kind}:{key}")
 
 
@@ -133,7 +133,7 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
         )
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         epoch = await _epoch(store)
-        bus = ScopedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch)
+        bus = CountedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch, meters)
         status.bus = bus
         status.starting = "waiting for the bus and the node's lease"
         node = Node(
@@ -246,7 +246,7 @@ async def _store(
         yield await _open(opened, config, migrations, clock, backoff, status)
 
 
-async def _open(  # noqa: PLR0913
+async def _open(
     opened: AsyncExitStack, config: Config, migrations: dict[str, Any], clock: Clock, backoff: Backoff, status: Status
 ) -> Store:
     tries = 0

@@ -5,7 +5,14 @@ from typing import Any
 import msgspec
 
 from actors.runtime import Blueprint
+from protocol import GuildhallError
 from storage import Store
+
+class NothingKept(GuildhallError):
+    """There is nothing to inspect: no such kind of actor, or nothing kept of this one."""
+
+    code = "actor.not_found"
+
 
 OPS_SHOWN = 50
 HIDDEN_KINDS = frozenset({"account", "family"})  # their slices hold the hashes that sign-in rests on
@@ -15,14 +22,14 @@ async def inspect(store: Store, plan: Blueprint, actor: str) -> dict[str, Any]:
     """Everything kept of ``actor``, ready for JSON.
 
     Raises:
-        LookupError: there is no such kind, or nothing is kept of the actor.
+        NothingKept: there is no such kind, or nothing is kept of the actor.
     """
     kind = plan.kind_of(actor)
     if kind is None:
-        raise LookupError(f"no actors of kind {actor.partition(':')[0]!r}; there are {', '.join(sorted(plan.kinds))}")
+        raise NothingKept(f"no actors of kind {actor.partition(':')[0]!r}; there are {', '.join(sorted(plan.kinds))}")
     rows = await store.select("SELECT owner, fence, version, told FROM actors WHERE actor = ?", (actor,))
     if not rows:
-        raise LookupError(f"nothing is kept of {actor}")
+        raise NothingKept(f"nothing is kept of {actor}")
     owner, fence, version, told = rows[0]
     return {
         "actor": actor,

@@ -1,5 +1,7 @@
 """Turns the runtime's events into numbers: the metrics' half of the observer."""
 
+import structlog
+
 from actors.runtime.meters import Meters
 from actors.runtime.observer import (
     Activated,
@@ -13,10 +15,29 @@ from actors.runtime.observer import (
     StoreLost,
     TurnRan,
 )
-
-import structlog
+from storage import Bus, Receive, ScopedBus
 
 log = structlog.get_logger()
+
+
+class CountedBus(ScopedBus):
+    """The cluster's bus, with its numbers."""
+
+    def __init__(self, bus: Bus, scope: str, meters: Meters) -> None:
+        super().__init__(bus, scope)
+        self._meters = meters
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        self._meters.bus_published += 1
+        self._meters.bus_dropped = self.dropped
+        super().publish(channel, payload)
+
+    async def subscribe(self, channel: str, receive: Receive) -> None:
+        def counted(payload: bytes) -> None:
+            self._meters.bus_received += 1
+            receive(payload)
+
+        await super().subscribe(channel, counted)
 
 
 class MeterObserver:

@@ -7,7 +7,7 @@ async with open_store(url) as store, open_bus(bus_url) as bus: ...
 from storage.bus import Bus, Receive
 from storage.bus_urls import open_bus
 from storage.migrations import Migration, MigrationMismatch, SchemaBehind
-from storage.opening import migrate, open_store
+from storage.opening import look_into_store, migrate, open_store
 from storage.scoped_bus import ScopedBus
 from storage.sqlite_link import StoreLocked
 from storage.store import (
@@ -66,6 +66,7 @@ __all__ = [
     "Taken",
     "TellRow",
     "TimerRow",
+    "look_into_store",
     "migrate",
     "open_bus",
     "open_store",

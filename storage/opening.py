@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from storage.migrations import Migration
 from storage.mysql import open_mysql
 from storage.mysql_migrations import migrate_mysql
-from storage.sqlite import open_sqlite
+from storage.sqlite import look_into_sqlite, open_sqlite
 from storage.sqlite_migrations import migrate_sqlite
 from storage.store import Store
 from storage.urls import SqlitePlace, parse_store_url
@@ -24,6 +24,19 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     """
     place = parse_store_url(url)
     opener = open_sqlite(place) if isinstance(place, SqlitePlace) else open_mysql(place)
+    async with opener as store:
+        yield store
+
+
+@asynccontextmanager
+async def look_into_store(url: str) -> AsyncIterator[Store]:
+    """The store at ``url`` for an operator's eyes: reads only, also beside the node that an SQLite file belongs to.
+
+    Raises:
+        As ``open_store``, but for StoreLocked.
+    """
+    place = parse_store_url(url)
+    opener = look_into_sqlite(place) if isinstance(place, SqlitePlace) else open_mysql(place)
     async with opener as store:
         yield store
 

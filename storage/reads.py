@@ -198,7 +198,11 @@ def due(timers: Iterable[Row], tellers: Iterable[Row]) -> tuple[list[DueTimer], 
 def live_nodes(rows: Iterable[Row], now_ms: int) -> list[NodeRow]:
     """Of (node, address, draining, expires_ms): those whose lease holds, by name."""
     return sorted(
-        (NodeRow(node, address, bool(draining)) for node, address, draining, expires_ms in rows if expires_ms > now_ms),
+        (
+            NodeRow(node, address, bool(draining), expires_ms - now_ms)
+            for node, address, draining, expires_ms in rows
+            if expires_ms > now_ms
+        ),
         key=lambda row: row.node,
     )
 

@@ -191,6 +191,20 @@ def _rows(db: sqlite3.Connection, query: Query) -> list[Row]:
 
 
 @asynccontextmanager
+async def look_into_sqlite(place: SqlitePlace) -> AsyncIterator[SqliteStore]:
+    """The store for reading only, beside a node that may be serving from the file: takes no lock, ends no lease.
+
+    Raises:
+        SchemaBehind: there is no such file.
+        StoreDown: the file cannot be read.
+    """
+    if not await asyncio.to_thread(place.path.exists):
+        raise SchemaBehind(f"{place.path} does not exist; run the migrations")
+    async with thread_for(place.path, name="sqlite-reader", read_only=True) as reader:
+        yield SqliteStore(reader, reader)
+
+
+@asynccontextmanager
 async def open_sqlite(place: SqlitePlace) -> AsyncIterator[SqliteStore]:
     """The store of a migrated file.
 

@@ -188,7 +188,7 @@ class Hall {
     $("earlier").disabled = false;
   }
 
-  async found(name) {
+  async create(name) {
     await this.session.request("guild.create", { name }, { keep: true }).answer;
   }
 
@@ -342,7 +342,7 @@ function fit() {
 }
 
 submitted("sign-in", "sign-in-error", enter);
-submitted("create", "guild-error", (name) => hall.found(name));
+submitted("create", "guild-error", (name) => hall.create(name));
 submitted("join", "guild-error", (name) => hall.join(name));
 $("leave").addEventListener("click", ({ target }) => attempt("guild-error", () => hall.leave(), target));
 $("composer").addEventListener("submit", (event) => {

@@ -66,6 +66,11 @@ class Window:
         """Load a page."""
         self.driver.get(url)
 
+    def act_as_phone(self, width: int, height: int) -> None:
+        """Have a small touch screen from now on, in CSS pixels; a window cannot be made that narrow."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
     def reload(self) -> None:
         """As with F5; the tab keeps its storage."""
         self.driver.refresh()

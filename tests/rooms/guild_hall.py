@@ -5,7 +5,33 @@ from copy import deepcopy
 from typing import Any
 
 from actors.chat import channels, chat
-from actors.guild import Admit, GuildView, Open, apply, guild, seat, view_of
+from actors.guild import (
+    Admit,
+    GuildAccept,
+    GuildApply,
+    GuildBan,
+    GuildDecline,
+    GuildDemote,
+    GuildDisband,
+    GuildEdit,
+    GuildGet,
+    GuildInvite,
+    GuildKick,
+    GuildPromote,
+    GuildRevokeInvite,
+    GuildSetMotd,
+    GuildSetPermissions,
+    GuildTransfer,
+    GuildUnban,
+    GuildView,
+    GuildWatch,
+    NotAdmitted,
+    Open,
+    apply,
+    guild,
+    seat,
+    view_of,
+)
 from actors.runtime.context import Publish
 from protocol import Event, GuildhallError, Request, Tell, tag_of
 from storage import Snapshot
@@ -105,3 +131,37 @@ def founded(*members: str, officers: Iterable[str] = (), mode: str = "open") -> 
 def opening(*, attempt: int = 1, name: str = "Iron Wolves", mode: Any = "open") -> Open:
     """Ann's tell that founds a guild."""
     return Open(attempt=attempt, player_name="Ann", name=name, tag="IW", mode=mode, description="We howl.")
+
+
+def admit(attempt: int = 1, name: str = "Bo") -> Admit:
+    """A player's tell that asks to be a member."""
+    return Admit(attempt=attempt, player_name=name)
+
+
+def refused(why: Any, attempt: int = 1) -> list[NotAdmitted]:
+    """What a player who is not admitted is told."""
+    return [NotAdmitted(attempt=attempt, why=why)]
+
+
+ASKED_OF_OFFICERS: list[tuple[type[Request[Any]], str, dict[str, Any]]] = [
+    (GuildAccept, "ann", {"player": "bo"}),
+    (GuildDecline, "ann", {"player": "bo"}),
+    (GuildInvite, "ann", {"player": "di"}),
+    (GuildRevokeInvite, "ann", {"player": "di"}),
+    (GuildPromote, "ann", {"player": "bo"}),
+    (GuildDemote, "ann", {"player": "bo"}),
+    (GuildTransfer, "ann", {"player": "bo"}),
+    (GuildKick, "ann", {"player": "bo"}),
+    (GuildBan, "ann", {"player": "di"}),
+    (GuildUnban, "ann", {"player": "di"}),
+    (GuildSetPermissions, "ann", {"role": "member", "permissions": ["kick"]}),
+    (GuildSetMotd, "ann", {"motd": "x"}),
+    (GuildEdit, "ann", {"mode": "open"}),
+    (GuildDisband, "ann", {}),
+]
+ASKED: list[tuple[type[Request[Any]], str, dict[str, Any]]] = [
+    *ASKED_OF_OFFICERS,
+    (GuildGet, "cy", {}),
+    (GuildWatch, "ann", {}),
+    (GuildApply, "cy", {}),
+]

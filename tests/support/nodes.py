@@ -41,6 +41,10 @@ class NodeProcess:
         assert self._process is not None, "start the node first"
         return self._process
 
+    def option(self, name: str) -> str:
+        """The value that an option was given."""
+        return self._options[self._options.index(name) + 1]
+
     def start(self, *, wait: bool = True) -> None:
         """Start; with ``wait``, until it is ready."""
         command = [sys.executable, "-m", "server", "serve", "--dev", *self._options]
