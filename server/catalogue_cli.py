@@ -70,7 +70,7 @@ def breaks(root: Path = ROOT) -> list[str]:
 def main(root: Path = ROOT) -> int:
     """Write the generated files; exit code 1 where they break clients of a released version."""
     for path, text in files().items():
-        (root / path).write_text(text)
+        (root / path).write_text(text, "utf-8")
     broken = breaks(root)
     for line in broken:
         sys.stderr.write(f"breaks clients of {line}\n")

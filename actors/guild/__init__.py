@@ -6,6 +6,7 @@ Two features: ``guild`` on a guild, with its conversation beside it, and ``seat`
 
 from actors.guild import doors, offices  # noqa: F401 - imported for their turns
 from actors.guild.errors import (
+    REFUSALS,
     AlreadyMember,
     BannedFromGuild,
     GuildFull,
@@ -139,6 +140,7 @@ __all__ = [
     "INVITE_LIMIT",
     "OPEN_FOR_S",
     "RECEIVED_LIMIT",
+    "REFUSALS",
     "Admit",
     "Admitted",
     "AlreadyMember",

@@ -179,55 +179,60 @@ class Activation:
     def run(self, budget: int) -> bool:
         """Run up to ``budget`` messages; True if more could be run now."""
         mailbox = self._mailbox
+        now_ms = self._host.now_ms()
+        clock = self._host.monotonic()
         while mailbox and self.state is State.ACTIVE and not self._broken:
             if len(self._open) >= OPEN_TURNS or (self._careful and (self._open or self._flight is not None)):
                 return False
             if budget == 0:
                 return True
             budget -= 1
-            self._turn(mailbox.popleft())
+            clock = self._turn(mailbox.popleft(), now_ms, clock)
         if not mailbox and self._mailbox is mailbox:
             self._mailbox = _EMPTY
         return False
 
-    def _turn(self, envelope: Envelope) -> None:
+    def _turn(self, envelope: Envelope, now_ms: int, started: float) -> float:
+        """Run one message; returns the monotonic time after it, which is when the next one starts."""
         if envelope.finished:
-            return
+            return started
         actor = self.actor
         assert actor is not None
         host = self._host
-        started = host.monotonic()
         result: Ran | GuildhallError | None
         try:
-            result = envelope.run(actor, host.now_ms())
+            result = envelope.run(actor, now_ms)
         except GuildhallError as refusal:
             result = refusal
         except (Exception, Changed) as defect:  # noqa: BLE001 - anything else is a defect; it ends in the log and here
             self._defect(envelope, defect)
-            return
-        took = host.monotonic() - started
+            return host.monotonic()
+        ended = host.monotonic()
+        took = ended - started
         self._ran += 1
         if took > SLOW_TURN_S:
             host.observe(SlowTurn(self.address, type(getattr(envelope, "request", envelope)).__name__, took))
         if self._ran % SAMPLE == 1:
             host.observe(TurnRan(self.address.partition(":")[0], started - envelope.since, took))
-        self._settle(Done(envelope, result))
+        self._settle(envelope, result)
+        return ended
 
-    def _settle(self, done: Done) -> None:
+    def _settle(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
         """Release what came of a turn, or have it wait for the commits that it has seen."""
-        result = done.result
-        if isinstance(result, Ran) and isinstance(result.reply, Deferred):
-            self._wait(done.envelope)
-        durable = isinstance(result, Ran) and result.durable
-        if durable or (isinstance(done.envelope, Told) and result is not None):
-            self._open.append(done)
+        durable = False
+        if isinstance(result, Ran):
+            durable = result.durable
+            if isinstance(result.reply, Deferred):
+                self._wait(envelope)
+        if durable or (isinstance(envelope, Told) and result is not None):
+            self._open.append(Done(envelope, result))
             self._host.wake(self)
         elif self._open:
-            self._open.append(done)
+            self._open.append(Done(envelope, result))
         elif self._flight is not None:
-            self._flight.append(done)
+            self._flight.append(Done(envelope, result))
         else:
-            self._release(done)
+            self._release(envelope, result)
 
     def _wait(self, envelope: Envelope) -> None:
         assert isinstance(envelope, Asked)
@@ -235,8 +240,7 @@ class Activation:
         self._waiters.setdefault(ref, []).append(envelope)
 
     # Out.
-    def _release(self, done: Done) -> None:
-        result, envelope = done.result, done.envelope
+    def _release(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
         if isinstance(result, GuildhallError):
             envelope.finish(Answer(error=result))
             return
@@ -285,7 +289,7 @@ class Activation:
         """What these turns did is committed: let it be seen, and go on."""
         self._defects = 0
         for done in flight:
-            self._release(done)
+            self._release(done.envelope, done.result)
         if self._broken:
             self._start_over([])
             return

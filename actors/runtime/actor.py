@@ -79,7 +79,7 @@ class Actor:
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = caller, request.id, "", None
         ran = self._run(turn, request, now_ms)
-        if turn.keeps and (turn.writes or ctx.effects) and not (ran.follows or isinstance(ran.reply, Ticket)):
+        if turn.keeps and (turn.writes or ran.durable) and not (ran.follows or isinstance(ran.reply, Ticket)):
             self._keep(request, caller.player, ran)
         return ran
 

@@ -75,9 +75,9 @@ class OpWindow:
 
         An id of another form cannot be placed in time; what it appends to a log is refused there, by its unique key.
         """
-        if self._floors:
-            prefix, counter = _split(op)
-            if prefix and counter <= self._floors.get(prefix, -1):
+        for prefix, floor in self._floors.items():
+            digits = op[len(prefix) :]
+            if op.startswith(prefix) and digits.isdecimal() and int(digits) <= floor:
                 raise TooOld(f"id {op!r} is older than this player's last {OPS_PER_PLAYER} requests here")
 
     def _raise_floor(self, op: str) -> None:

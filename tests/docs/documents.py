@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def python_blocks(document: str) -> dict[str, list[str]]:
     """The Python blocks of a document of the project, by the title that they stand under."""
     fenced = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-    text = (ROOT / document).read_text()
+    text = (ROOT / document).read_text("utf-8")
     # A comment in a block begins as a title does.
     masked = fenced.sub(lambda block: block[0].replace("\n#", "\n\0"), text)
     found = {
@@ -30,7 +30,7 @@ def copy_of_the_project(folder: Path) -> Path:
 
 def insert_after(path: Path, line: str, text: str) -> None:
     """Put ``text`` into a file, behind the line that begins with ``line``."""
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
     place = next(n for n, each in enumerate(lines) if each.startswith(line))
     lines.insert(place + 1, text)
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), "utf-8")

@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Path:
             insert_after(copy / path, "FEATURES", list_line)
         else:
             (code,) = blocks
-            (copy / path).write_text(code)
+            (copy / path).write_text(code, "utf-8")
     return copy
 
 
@@ -52,6 +52,6 @@ def test_who_follows_the_page_has_a_feature_that_works(project: Path) -> None:
     run(project, "ruff", "format", "--check", "actors/cheer.py", "tests/rooms/test_cheer.py")
 
     assert " passed" in passed
-    catalogue = json.loads((project / "protocol/catalogue.json").read_text())
+    catalogue = json.loads((project / "protocol/catalogue.json").read_text("utf-8"))
     assert {"cheer.send", "cheer.sent", "cheer.received"} <= catalogue["messages"].keys()
-    assert "`cheer.send`" in (project / "docs/wire.md").read_text()
+    assert "`cheer.send`" in (project / "docs/wire.md").read_text("utf-8")

@@ -1,7 +1,7 @@
 """Browser windows for tests: headless Chromium, each window with a profile of its own.
 
-A missing browser is installed with apt where that is possible, else it is a failure, never a skip. ``TEST_CHROMIUM`` and
-``TEST_CHROMEDRIVER`` name other programs.
+A missing browser is installed with apt where that is possible, else it is a failure, never a skip. ``TEST_CHROMIUM``
+and ``TEST_CHROMEDRIVER`` name other programs.
 """
 
 import os

@@ -88,7 +88,10 @@ def test_two_windows_are_two_players_and_a_killed_server_costs_them_no_line(
         _say(player, text)
     _assert_same(ann, bob, said)
 
-    server.kill()
+    for n in range(5):
+        said.append(f"in the last moment {n}")
+        ann.enter("#text", said[-1])
+    server.kill()  # some of these are safe, some acknowledged, some neither
     for player, text in ((ann, "ann into the void"), (bob, "bob into the void"), (ann, "still there?")):
         player.enter("#text", text)
         player.until_shown("#waiting li", text)

@@ -18,7 +18,7 @@ def modules(*packages: str) -> Iterator[tuple[Path, ast.Module]]:
     """Path and syntax tree of every Python file of the given packages (all of ours by default)."""
     for package in packages or PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text(), path.name)
+            yield path, ast.parse(path.read_text("utf-8"), path.name)
 
 
 def place(path: Path, node: ast.expr | ast.stmt) -> str:

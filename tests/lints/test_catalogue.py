@@ -17,7 +17,7 @@ from tests.lints.sources import ROOT
 
 @pytest.mark.parametrize("path", [CATALOGUE, WIRE], ids=str)
 def test_what_is_generated_is_fresh(path: Path) -> None:
-    assert (ROOT / path).read_text() == catalogue_cli.files()[path], "run `make catalogue`"
+    assert (ROOT / path).read_text("utf-8") == catalogue_cli.files()[path], "run `make catalogue`"
 
 
 def test_clients_of_released_versions_are_served() -> None:

@@ -23,22 +23,22 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_python_in_a_document_compiles(document: Path) -> None:
-    for snippet in SNIPPET.findall(document.read_text()):
+    for snippet in SNIPPET.findall(document.read_text("utf-8")):
         ast.parse(dedent(snippet), name(document))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_a_documents_links_lead_somewhere(document: Path) -> None:
-    links = LINK.findall(document.read_text())
+    links = LINK.findall(document.read_text("utf-8"))
 
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
 def targets() -> Iterator[str]:
     """What ``make`` can make."""
-    yield from re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    yield from re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if each.name != "design.md"], ids=name)
 def test_a_documents_make_targets_exist(document: Path) -> None:
-    assert set(MAKE.findall(document.read_text())) <= set(targets())
+    assert set(MAKE.findall(document.read_text("utf-8"))) <= set(targets())

@@ -13,7 +13,7 @@ STRANGE = re.compile(rf"(?<![\w./-])/({'|'.join(FOLDERS)})/\w|\b({'|'.join(HOSTS
 def strange_lines(path: Path) -> list[str]:
     """Lines of a text file that only one machine understands."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:
         return []
     return [f"{path.relative_to(ROOT)}:{n}" for n, line in enumerate(lines, 1) if STRANGE.search(line)]

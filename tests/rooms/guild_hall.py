@@ -34,7 +34,6 @@ from actors.guild import (
 )
 from actors.runtime.context import Publish
 from protocol import Event, GuildhallError, Request, Tell, tag_of
-from storage import Snapshot
 from tests.support.room import Room, tags
 
 GUILD = "guild:42"
@@ -43,8 +42,8 @@ GUILD = "guild:42"
 class Hall:
     """Guild 42. ``ask`` and ``hear`` run a turn and hold it to the rule: old view plus events equals fresh view."""
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
-        self.room = Room([guild, chat, channels, seat], actor=GUILD, snapshot=snapshot)
+    def __init__(self) -> None:
+        self.room = Room([guild, chat, channels, seat], actor=GUILD)
         self._ops = 0
 
     @property

@@ -1,4 +1,4 @@
-"""What a player's seat promises: one guild at most, and that player and guild agree in the end, whatever dies."""
+"""What a player's seat promises: one guild at most, and every request answered when the guild has decided."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import pytest
 
 from actors.guild import (
     RECEIVED_LIMIT,
+    REFUSALS,
     Admit,
     Admitted,
     AlreadyMember,
@@ -39,7 +40,6 @@ from actors.guild import (
     Vacated,
     seat,
 )
-from actors.guild.errors import REFUSALS
 from actors.guild.seat import NameTicket, SeatGreeting, greet
 from actors.runtime import Deferred, OpRef
 from actors.runtime.context import AnswerOp
