@@ -8,6 +8,7 @@ No task and no queue for a connection; what is written here is bounded by whoeve
 
 import asyncio
 import logging
+import socket
 from typing import Protocol, cast
 
 import structlog
@@ -23,6 +24,7 @@ from protocol import CloseCode, Wire
 
 log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
+KERNEL_BYTES = 131_072  # that the kernel holds for a slow reader (it doubles this); by itself it would take 4 MB
 CLOSING_S = 2.0  # for the peer to answer a close frame; then the socket is cut
 SUBPROTOCOLS = {Subprotocol(wire.subprotocol): wire for wire in Wire}
 _QUIET = logging.getLogger("guildhall.websockets")
@@ -108,6 +110,9 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         self._admitted = True
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self._timer = self._loop.call_later(HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:

@@ -37,7 +37,7 @@ class ChatMemberLeft(Event, tag="chat.member_left", frozen=True, kw_only=True):
     name: str
 
 
-class ChatTypingShown(Event, tag="chat.typing", frozen=True, kw_only=True):
+class ChatTypingShown(Event, tag="chat.typing_shown", frozen=True, kw_only=True):
     """Somebody is writing. Ephemeral; clients show it for a few seconds."""
 
     sender: Sender = field(name="from")

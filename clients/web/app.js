@@ -94,7 +94,7 @@ class Hall {
 
   #happened(event) {
     if (event.t === "chat.message") this.#heard(event);
-    else if (event.t === "chat.typing") this.#showTyping(event);
+    else if (event.t === "chat.typing_shown") this.#showTyping(event);
     else if (event.t === "guild.seat_changed") this.#seat(event.guild ?? null);
     else if (this.view && event.topic === `guild:${this.guild}`) {
       apply(this.view, event);

@@ -87,7 +87,7 @@ export class Session extends EventTarget {
   request(t, fields, { keep = false } = {}) {
     if (this.#pending.size >= PENDING_LIMIT) throw new Refusal({ code: "client.too_many_pending" });
     const pending = this.#add({ id: this.#nextId(), t, fields, keep, at: Date.now() });
-    if (keep) this.#save();
+    
     if (this.state === "online") this.#sendPending(pending);
     this.#arm();
     return pending;

@@ -1,7 +1,7 @@
 """The Python client against a server that misbehaves on purpose."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -67,13 +67,13 @@ async def test_an_error_that_may_be_repeated_is_repeated_with_the_same_id(peer: 
 
 async def test_a_refusal_is_raised_with_all_that_the_server_said_and_as_it_is(peer: Peer) -> None:
     async with online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(asyncio.wait_for(me.request("guild.join", guild="g"), 10))
+        asked = tasks.create_task(_failure(me.request("guild.join", guild="g")))
         request = await line.read()
         error = {"code": "guild.full", "message": "30 of 30", "retry": "never", "trace": "t1"}
         await line.send({"t": "error", "re": request["id"], **error})
-        with pytest.raises(Refused) as refused:
-            await asked
-        assert (refused.value.code, refused.value.message, refused.value.trace) == ("guild.full", "30 of 30", "t1")
+        refused = await asked
+        assert isinstance(refused, Refused)
+        assert (refused.code, refused.message, refused.trace) == ("guild.full", "30 of 30", "t1")
 
 
 async def test_what_goes_wrong_in_the_block_comes_out_of_it_unwrapped(peer: Peer) -> None:
@@ -157,13 +157,13 @@ async def test_a_guild_that_is_watched_is_followed_from_the_place_that_its_view_
 
 async def test_a_code_from_4500_on_ends_everything_that_waits_for_the_server(peer: Peer) -> None:
     async with online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(asyncio.wait_for(me.request("player.get"), 10))
+        asked = tasks.create_task(_failure(me.request("player.get")))
         await line.read()
         await line.event(LOBBY, text="the last one")
         await line.close(4502, "banned")
-        with pytest.raises(SessionEnded) as ended:
-            await asked
-        assert (ended.value.code, ended.value.reason) == (4502, "banned")
+        ended = await asked
+        assert isinstance(ended, SessionEnded)
+        assert (ended.code, ended.reason) == (4502, "banned")
         heard = []
         with pytest.raises(SessionEnded):
             async for event in me.events("chat.message"):
@@ -212,9 +212,10 @@ async def test_a_server_that_takes_nobody_is_not_connected_in_time_and_the_reaso
 
 
 async def test_requests_that_wait_are_bounded(peer: Peer) -> None:
-    async with online(connect(peer), peer) as (me, _), asyncio.TaskGroup() as tasks:
+    async with online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(me.request("player.get")) for _ in range(64)]
-        await asyncio.sleep(0)
+        for _ in waiting:
+            await line.read()
         with pytest.raises(TooManyPending):
             await me.request("player.get")
         for task in waiting:
@@ -233,11 +234,11 @@ async def test_leaving_the_block_says_goodbye_and_ends_the_readers(peer: Peer) -
     async with asyncio.TaskGroup() as tasks:
         async with online(connect(peer), peer) as (me, line):
             reader = tasks.create_task(_all(me))
-            asked = tasks.create_task(asyncio.wait_for(_refused(me), 10))
+            asked = tasks.create_task(_failure(me.request("player.get")))
             assert (await line.read())["t"] == "player.get"
         await line.socket.wait_closed()
         assert line.socket.close_code == 1000
-        assert await asked
+        assert isinstance(await asked, NotConnected)
         assert [event["t"] for event in await reader] == ["client.online"]
 
 
@@ -245,7 +246,10 @@ async def _all(me: Client) -> list[dict[str, object]]:
     return [event async for event in me.events()]
 
 
-async def _refused(me: Client) -> bool:
-    with pytest.raises(NotConnected):
-        await me.request("player.get")
-    return True
+async def _failure(asked: Awaitable[object]) -> Exception | None:
+    """What ``asked`` raises."""
+    try:
+        await asked
+    except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+        return error
+    return None

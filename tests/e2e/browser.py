@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.servers import _program
 
-PATIENCE_S = 25.0  # a browser on a busy machine; what is waited for takes well under a second, a restart a few
+PATIENCE_S = 8.0  # a browser on a busy machine; what is waited for takes well under a second, a restart a few
 
 _FLAGS = (
     "--headless=new",
@@ -70,6 +70,10 @@ class Window:
         """Have a small touch screen from now on, in CSS pixels; a window cannot be made that narrow."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def run_before_pages(self, script: str) -> None:
+        """Run ``script`` in every page that is loaded from now on, before its own."""
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
 
     def reload(self) -> None:
         """As with F5; the tab keeps its storage."""

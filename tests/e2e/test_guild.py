@@ -40,6 +40,7 @@ async def test_members_on_both_nodes_talk_and_one_who_is_kicked_hears_no_line_af
         assert kicked["t"] == "guild.kicked"
         await ann.ask("chat.send", channel=channel, text="that was needed")
         await bo.until(lambda events: any(e["t"] == "guild.seat_changed" and not e.get("guild") for e in events))
+        await bo.until(lambda events: any(e["t"] == "guild.member_left" for e in events))
         refused = await bo.ask("chat.send", channel=channel, text="why?")
 
         assert refused["code"] == "chat.not_member"

@@ -12,6 +12,19 @@ from tests.support.nodes import NodeProcess, node
 
 pytestmark = pytest.mark.timeout(180)
 
+# The second line is lost on its way, the third comes twice.
+_FAULTY_SOCKET = """
+let lines = 0;
+window.WebSocket = class extends WebSocket {
+  addEventListener(type, hear) {
+    super.addEventListener(type, (event) => {
+      const line = type === "message" && event.data.startsWith('{"t":"chat.message"') ? ++lines : 0;
+      if (line !== 2) hear(event);
+      if (line === 3) hear(event);
+    });
+  }
+};
+"""
 _LINES = "[...document.querySelectorAll('#lines li[data-seq]')]"
 
 
@@ -122,6 +135,18 @@ def test_a_reload_in_any_state_loses_no_line_and_repeats_none(server: NodeProces
     bob.reload()
     _assert_same(ann, bob, said)
     assert ann.problems() == bob.problems() == []
+
+
+def test_a_line_that_is_lost_on_its_way_is_fetched_and_one_that_comes_twice_is_shown_once(
+    server: NodeProcess, ann: Window, tmp_path: Path
+) -> None:
+    with window(tmp_path / "cat") as cat:
+        cat.run_before_pages(_FAULTY_SOCKET)
+        _sign_in(cat, server, "cat")
+        said = ["one", "two", "three", "four"]
+        for text in said:
+            _say(ann, text)
+        _assert_same(ann, cat, said)
 
 
 def test_older_lines_are_loaded_on_demand_each_once(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ class TestTyping:
         room.ask(ChatTyping(id="1", channel=RAID), name="Ann")
 
         topic, event = room.published[-1]
-        shown = {"t": "chat.typing", "topic": topic, "at": NOON, "from": {"id": "ann", "name": "Ann"}}
+        shown = {"t": "chat.typing_shown", "topic": topic, "at": NOON, "from": {"id": "ann", "name": "Ann"}}
         assert to_builtins(event) == shown
         assert room.actor.draft.empty
 

@@ -77,7 +77,7 @@ def test_shows_who_is_typing() -> None:
 
     room.ask(ChatTyping(id="1", channel=WORLD))
 
-    assert tags(room.published) == ["chat.typing"]
+    assert tags(room.published) == ["chat.typing_shown"]
 
 
 def test_has_a_name_without_further_colons() -> None:
