@@ -11,7 +11,6 @@ from actors.runtime import Context, Feature
 from protocol import Reply, Request
 
 
-
 class AccountOpened(Reply, tag="account.opened", frozen=True, kw_only=True):
     """The device's player; ``created`` at its first sign-in."""
 

@@ -8,6 +8,7 @@ from actors.runtime import Blueprint
 from protocol import GuildhallError
 from storage import Store
 
+
 class NothingKept(GuildhallError):
     """There is nothing to inspect: no such kind of actor, or nothing kept of this one."""
 
@@ -60,7 +61,7 @@ async def _topics(store: Store, actor: str) -> list[dict[str, Any]]:
 
 async def _ops(store: Store, actor: str) -> list[dict[str, Any]]:
     rows = await store.select(
-        f"SELECT player, op, at_ms, reply FROM ops WHERE actor = ? ORDER BY at_ms DESC LIMIT {OPS_SHOWN}", (actor,)
+        "SELECT player, op, at_ms, reply FROM ops WHERE actor = ? ORDER BY at_ms DESC LIMIT ?", (actor, OPS_SHOWN)
     )
     return [
         {"player": player, "op": bytes(op).decode(), "at_ms": at_ms, "reply": _tag(reply)}

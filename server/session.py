@@ -38,6 +38,7 @@ from server.framing import frame
 from server.limits import RateLimits, Unlimited
 
 log = structlog.get_logger()
+UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what the kernel has not taken yet
 TOPICS = 256  # that one session may follow
 
 
@@ -66,6 +67,7 @@ class Session:
     __slots__ = (
         "_asked",
         "_connection",
+        "_cut",
         "_flushing",
         "_hub",
         "_limits",
@@ -121,6 +123,7 @@ class Session:
         self._pieces: list[bytes] = []
         self._replies: list[bytes] = []
         self._size = 0
+        self._cut = False
         self._flushing = False
         self._asked = 0
         self._loop = asyncio.get_running_loop()
@@ -209,11 +212,18 @@ class Session:
             else:
                 self._hub.unfollow(self, follow.topic)
 
-    def push(self, piece: bytes, *, ephemeral: bool) -> None:
+    @property
+    def behind(self) -> bool:
+        """Whether a replay should wait until the client has read more (Reader)."""
+        return self._size + self._connection.unsent_bytes > self._options.outbound_bytes // 4
+
+    def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
         """Take whole frames from the hub (Reader)."""
+        if self._cut:
+            return
         size = len(piece)
         waiting = self._size + size
-        if waiting > 16_384 or self._connection.paused:
+        if not replay and (waiting > UNCOUNTED or self._connection.paused):
             waiting += self._connection.unsent_bytes
             if ephemeral and waiting > self._options.outbound_bytes // 2:
                 return
@@ -271,10 +281,12 @@ class Session:
             self._size = 0
 
     def _too_slow(self, waiting: int) -> None:
+        """Cut the reader, but not now: a stream may be going through its readers."""
         log.info("session.too_slow", player=self.player, waiting_bytes=waiting)
+        self._cut = True
         self._pieces.clear()
         self._size = 0
-        self.close(CloseCode.SLOW_CONSUMER, "too slow; resume")
+        self._loop.call_soon(self.close, CloseCode.SLOW_CONSUMER, "too slow; resume")
 
     # Closing.
     @property

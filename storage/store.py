@@ -272,5 +272,3 @@ class Store(Protocol):
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of one SELECT with ``?`` for values: rooms' queries on their own tables, ``inspect``, ``doctor``."""
         ...
-
-

@@ -105,8 +105,8 @@ class Feature(Generic[S]):
         field ``key`` (``CALLER``: the caller), or on the actor that ``address`` names.
 
         Two features may handle one request type where their kinds differ: the addressed actor's kind picks the turn.
-        The reply is kept under the op id if the turn writes or anything of it is durable; a turn that follows a topic or hands out
-        a ticket is run anew for a repeated id, so it must do no harm the second time.
+        The reply is kept under the op id if the turn writes or anything of it is durable. A turn that follows a topic
+        or hands out a ticket is run anew for a repeated id, so it must do no harm the second time.
         """
         route_to = address or _by_field(self.kinds[0], key or CALLER)
 

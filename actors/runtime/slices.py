@@ -52,7 +52,7 @@ def _load(feature: Feature[Any], row: SliceRow) -> Any:
     if row.schema > feature.schema:
         raise NewerSchema(f"slice {feature.name} has schema {row.schema}, this build knows {feature.schema}")
     if row.schema == feature.schema:
-        return _decoder(cast(Hashable, feature.state)).decode(row.body)
+        return _decoder(cast("Hashable", feature.state)).decode(row.body)
     plain = msgspec.msgpack.decode(row.body)
     for schema in range(row.schema, feature.schema):
         plain = feature.upgrades[schema](plain)

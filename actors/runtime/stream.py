@@ -2,11 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Protocol
 
 from protocol import Message, Wire
 
 RECENT = 256  # events kept in memory for those who resume; older ones come from the table
+AT_ONCE = 50  # missed events that a reader is given in one piece when it joins
 HELD = 1024  # events kept while a hole before them is being filled; more are left to the table
 
 
@@ -18,8 +20,14 @@ class Reader(Protocol):
     topics: set[str]
     """What it follows; kept by the hub."""
 
-    def push(self, piece: bytes, *, ephemeral: bool) -> None:
-        """Take whole frames for the socket, to be written at the end of this turn of the loop."""
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for it already that a replay should pause."""
+        ...
+
+    def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
+        """Take whole frames for the socket, to be written at the end of this turn of the loop. Must not call back into
+        the hub: a stream may be going through its readers. A ``replay`` is paced by ``behind`` and never too much."""
         ...
 
 
@@ -69,8 +77,8 @@ class Stream:
         self.seq = seq
         self.durable = durable
         self.readers: dict[Reader, None] = {}
-        self.joining: dict[Reader, int] = {}
-        """Readers that are still being given what they missed, and up to which seq they have it."""
+        self.joining: dict[Reader, object] = {}
+        """Readers that are still being given what they missed, each with a token of its present following."""
         self.dirty = False
         self.filling = False
         self._decode = decode
@@ -117,6 +125,7 @@ class Stream:
 
     def skip_hole(self) -> None:
         """The table has nothing after ``seq``: what is missing was cut, or is not there yet and will come again."""
+        self._recent = None  # what it holds is no longer without a hole
         if self._held:
             self.seq = min(self._held) - 1
         else:
@@ -124,16 +133,23 @@ class Stream:
 
     # Readers.
     def admit(self, reader: Reader, after: int) -> bool:
-        """Give ``reader`` everything after ``after`` from memory; False if memory does not reach back that far, or the
-        reader is ahead of it."""
-        if after > self.seq:
+        """Give ``reader`` the little that it lacks after ``after`` from memory; False if it lacks more than
+        ``AT_ONCE``, memory does not reach back that far, or the reader is ahead of it."""
+        if not 0 <= self.seq - after <= AT_ONCE:
             return False
-        if after < self.seq:
-            if not self._recent or self._recent[0].seq > after + 1:
-                return False
-            missed = [item for item in self._recent if item.seq > after]
-            reader.push(self.render(missed, reader.wire), ephemeral=False)
-        return True
+        missed = self.page(after, AT_ONCE)
+        if missed:
+            reader.push(self.render(missed, reader.wire), replay=True)
+        return missed is not None
+
+    def page(self, after: int, limit: int) -> list[Item] | None:
+        """Up to ``limit`` events after ``after`` from memory, in order; None where it does not reach back that far."""
+        if after == self.seq:
+            return []
+        if after > self.seq or not self._recent or self._recent[0].seq > after + 1:
+            return None
+        start = after + 1 - self._recent[0].seq
+        return list(islice(self._recent, start, start + limit))
 
     def end(self, player: str) -> None:
         """The subscriptions of ``player`` end here, after what was flushed."""

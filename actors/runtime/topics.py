@@ -26,7 +26,9 @@ from storage import Bus, EventRange, EventRow, Store, StoreDown
 
 log = structlog.get_logger()
 CHECK_S = 5.0  # between two looks for a lost last event of an idle topic
-PAGE = 500  # events in one read of the log
+PAGE = 500  # events in one read of the log that fills a hole
+PAGE_TO_READER = 50  # events that one reader is given at once while it catches up
+PACE_S = 0.05  # between two looks at whether a reader that catches up has room again
 
 Frame = Callable[[Wire, Message | bytes], bytes]
 """Makes the bytes that go to a socket: of an event, or of an event's MessagePack where that is the wire format."""
@@ -136,8 +138,8 @@ class Hub:
         if not follow.durable or stream.admit(reader, follow.after):
             stream.readers[reader] = None
             return
-        stream.joining[reader] = follow.after
-        self._start(self._catch_up(stream, reader, follow.after), f"catch-up {follow.topic}")
+        token = stream.joining[reader] = object()  # one that unfollows and follows again has another
+        self._start(self._catch_up(stream, reader, follow.after, token), f"catch-up {follow.topic}")
 
     def unfollow(self, reader: Reader, topic: str) -> None:
         """Stop giving ``topic`` to ``reader``; no error if it does not follow it."""
@@ -240,29 +242,42 @@ class Hub:
         finally:
             stream.filling = False
 
-    async def _catch_up(self, stream: Stream, reader: Reader, after: int) -> None:
-        """Push the missed events to one reader, from the table, until memory reaches back to where it is."""
-        while reader in stream.joining:
-            try:
-                rows = await self._read(EventRange(topic=stream.topic, after=min(after, stream.seq), limit=PAGE))
-            except StoreDown:
-                await self._clock.sleep(0.5)
+    async def _catch_up(self, stream: Stream, reader: Reader, after: int, token: object) -> None:
+        """Push the missed events to one reader, a page at a time and no faster than it reads; live from the first page
+        that reaches the present."""
+        while stream.joining.get(reader) is token:
+            if reader.behind:
+                await self._clock.sleep(PACE_S)
                 continue
-            if reader not in stream.joining:
-                return
-            items = [_item(row) for row in rows]
-            for item in items:
-                self._take(stream, item)
-            if stream.dirty:
-                self._flush_stream(stream)
+            items = stream.page(after, PAGE_TO_READER)
+            if items is None:
+                items = await self._page_of_log(stream, after)
+                if stream.joining.get(reader) is not token:
+                    return
             missed = [item for item in items if item.seq > after]
             if missed:
-                reader.push(stream.render(missed, reader.wire), ephemeral=False)
+                reader.push(stream.render(missed, reader.wire), replay=True)
                 self.deliveries += len(missed)
                 after = missed[-1].seq
-            if stream.admit(reader, after) or not rows:
+            if stream.admit(reader, after) or not items:
                 stream.joining.pop(reader, None)
                 stream.readers[reader] = None
+
+    async def _page_of_log(self, stream: Stream, after: int) -> list[Item]:
+        """Events from the table; those that are new to the stream go to all its readers."""
+        span = EventRange(topic=stream.topic, after=min(after, stream.seq), limit=PAGE_TO_READER)
+        rows: Sequence[EventRow] | None = None
+        while rows is None:
+            try:
+                rows = await self._read(span)
+            except StoreDown:
+                await self._clock.sleep(0.5)
+        items = [_item(row) for row in rows]
+        for item in items:
+            self._take(stream, item)
+        if stream.dirty:
+            self._flush_stream(stream)
+        return items
 
     async def _check(self) -> None:
         while True:

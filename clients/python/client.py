@@ -38,7 +38,10 @@ from protocol import (
 Reply = dict[str, Any]
 WireName = Literal["json", "msgpack"]
 TokenSource = Callable[[], Awaitable[str]]
-"""Gives a good token, at the start and each time that the server finds the last one too old."""
+"""Gives a good token, at the start and each time that the server finds the last one too old.
+
+An OSError, or the old token again, says that there is none: the session ends.
+"""
 
 _WIRES: dict[WireName, Wire] = {"json": Wire.JSON, "msgpack": Wire.MSGPACK}
 
@@ -82,16 +85,17 @@ class Client:
             NotConnected: there was no welcome in time.
         """
         options = options or ClientOptions()
+        dial = options.dial or WebSocketDial(url)
+        session = ClientSession(
+            _WIRES[wire],
+            options.dice or SystemRandom(),
+            token if isinstance(token, str) else await token(),
+            client={"sdk": "python/0.1", **(client_info or {})},
+        )
+        source = None if isinstance(token, str) else token
         failed: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
-            source = None if isinstance(token, str) else token
-            session = ClientSession(
-                _WIRES[wire],
-                options.dice or SystemRandom(),
-                token if isinstance(token, str) else await token(),
-                client={"sdk": "python/0.1", **(client_info or {})},
-            )
-            client = cls(session, options.dial or WebSocketDial(url), tasks, source, options)
+            client = cls(session, dial, tasks, source, options)
             try:
                 await client._start()
                 yield client

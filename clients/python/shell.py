@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from clients.python.transport import Dial, Link
-from protocol import ClientSession, CloseSocket, OpenSocket, Output, Send, Wire
+from protocol import ClientSession, CloseSocket, Happened, OpenSocket, Output, Send, Wire
 
 Tell = Callable[[Output], None]
 """Hears what the application has to know, in order: every Output but OpenSocket, CloseSocket and Send.
@@ -78,13 +78,22 @@ class Shell:
         if self._acting:
             return
         self._acting = True
+        session, tell = self.session, self._tell
         try:
-            while outputs := self.session.take():
+            outputs = session.take()
+            moved = not outputs
+            while outputs:
                 for output in outputs:
-                    self._do(output)
+                    if type(output) is Happened:
+                        tell(output)
+                    else:
+                        moved = True
+                        self._do(output)
+                outputs = session.take()
         finally:
             self._acting = False
-        self._arm()
+        if moved:  # events alone bring no deadline nearer, and there are many of them
+            self._arm()
 
     def heard(self, payload: bytes) -> None:
         """The current link brings a message."""
@@ -173,7 +182,6 @@ class _Call:
 
     def end(self, code: int, reason: str) -> None:
         """Close, and tell the shell nothing more."""
-        self._shell = None
         if self._link is not None:
             self._link.close(code, reason)
         elif self._task is not None:

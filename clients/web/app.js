@@ -145,7 +145,8 @@ class Hall {
   // What the player does.
   say(text) {
     const channel = this.#shown;
-    const { id, fields, at } = this.session.request("chat.send", { channel, text }, { keep: true });
+    const options = { keep: true, lane: channel };
+    const { id, fields, at } = this.session.request("chat.send", { channel, text }, options);
     this.#wait(id, fields, at);
     this.#typed = 0;
     this.#draw(this.#conversation(channel));

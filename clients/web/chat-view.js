@@ -9,6 +9,7 @@ export class ChatView {
   #conversation = null;
   #elements = new Map();
   #drawing = false;
+  #following = true; // whether the end is to stay in view
 
   /** `actions`: earlier(), retry(op), dismiss(op). */
   constructor(actions) {
@@ -19,16 +20,16 @@ export class ChatView {
     $("earlier").addEventListener("click", () => actions.earlier());
     $("newest").addEventListener("click", () => this.toEnd());
     this.scroll.addEventListener("scroll", () => {
-      if (this.atEnd) $("newest").hidden = true;
+      const { scrollHeight, scrollTop, clientHeight } = this.scroll;
+      this.#following = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+      if (this.#following) $("newest").hidden = true;
     });
-  }
-
-  get atEnd() {
-    const { scrollHeight, scrollTop, clientHeight } = this.scroll;
-    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    // A keyboard on the screen, a longer text in the composer: the end stays in view.
+    new ResizeObserver(() => this.#following && this.toEnd()).observe(this.scroll);
   }
 
   toEnd() {
+    this.#following = true;
     this.scroll.scrollTop = this.scroll.scrollHeight;
     $("newest").hidden = true;
   }
@@ -52,7 +53,7 @@ export class ChatView {
     this.#drawing = false;
     const conversation = this.#conversation;
     if (!conversation) return;
-    const follow = this.atEnd;
+    const follow = this.#following;
     const fromEnd = this.scroll.scrollHeight - this.scroll.scrollTop;
     const newestBefore = this.lines.lastElementChild;
     if (follow) conversation.trim();

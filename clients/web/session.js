@@ -6,7 +6,7 @@
 
 import { Cursors } from "./cursors.js";
 
-const PENDING_LIMIT = 64; // requests without an answer; one more is refused here
+const KEPT_LIMIT = 64; // kept requests without an answer; one more is refused here
 const CONNECT_MS = 10_000; // for the socket to open, and again for the welcome
 const REPLY_MS = 15_000; // after which a request without an answer is sent again
 const SYNC_MS = 5_000; // after which a hole that does not fill is asked for again
@@ -83,12 +83,15 @@ export class Session extends EventTarget {
     if (this.state === "offline" && this.#due < Infinity) this.#open();
   }
 
-  /** Send a request until it is answered. Returns {id, answer}, a promise of the reply or a Refusal. */
-  request(t, fields, { keep = false } = {}) {
-    if (this.#pending.size >= PENDING_LIMIT) throw new Refusal({ code: "client.too_many_pending" });
-    const pending = this.#add({ id: this.#nextId(), t, fields, keep, at: Date.now() });
-    
-    if (this.state === "online") this.#sendPending(pending);
+  /**
+   * Send a request until it is answered. Returns {id, answer}, a promise of the reply or a Refusal.
+   * Of the requests of one `lane` each is sent when the one before it has its answer: they cannot overtake each other.
+   */
+  request(t, fields, { keep = false, lane = "" } = {}) {
+    if (keep && this.kept.length >= KEPT_LIMIT) throw new Refusal({ code: "client.too_many_pending" });
+    const pending = this.#add({ id: this.#nextId(), t, fields, keep, lane, at: Date.now() });
+    if (keep) this.#save();
+    if (this.state === "online" && this.#isNext(pending)) this.#sendPending(pending);
     this.#arm();
     return pending;
   }
@@ -202,7 +205,9 @@ export class Session extends EventTarget {
     this.#session = welcome.session;
     this.#heartbeatMs = welcome.heartbeat_ms ?? 25_000;
     const moved = this.#cursors.welcomed(welcome.topics ?? {}, now());
-    const waiting = [...this.#pending.values()].filter((pending) => !pending.paused || pending.due <= now());
+    const waiting = [...this.#pending.values()].filter(
+      (pending) => this.#isNext(pending) && (!pending.paused || pending.due <= now()),
+    );
     this.#announce();
     this.#tell("welcome", welcome); // the page joins its channels now, before it says in them what waited
     for (const each of moved) if (each.status !== "resumed") this.#tell("moved", each);
@@ -220,6 +225,7 @@ export class Session extends EventTarget {
     } else if (pending) {
       this.#pending.delete(reply.re);
       if (pending.keep) this.#save();
+      this.#sendNext(pending.lane);
       this.#settle(pending, reply);
     }
   }
@@ -319,11 +325,25 @@ export class Session extends EventTarget {
 
   // Requests.
   #add(pending) {
-    Object.assign(pending, { tries: 0, paused: false, due: 0 });
+    Object.assign(pending, { tries: 0, paused: false, due: Infinity });
     pending.answer = new Promise((resolve, reject) => Object.assign(pending, { resolve, reject }));
     pending.answer.catch(() => {}); // whoever asked may be gone
     this.#pending.set(pending.id, pending);
     return pending;
+  }
+
+  #isNext(pending) {
+    return !pending.lane || this.#first(pending.lane) === pending;
+  }
+
+  #first(lane) {
+    for (const pending of this.#pending.values()) if (pending.lane === lane) return pending;
+    return null;
+  }
+
+  #sendNext(lane) {
+    const next = lane && this.#first(lane);
+    if (next) this.#sendPending(next);
   }
 
   #sendPending(pending) {
@@ -340,7 +360,7 @@ export class Session extends EventTarget {
   #save() {
     this.store.set(
       "pending",
-      this.kept.map(({ id, t, fields, at }) => ({ id, t, fields, at })),
+      this.kept.map(({ id, t, fields, lane, at }) => ({ id, t, fields, lane, at })),
     );
   }
 

@@ -60,7 +60,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
             raise SystemExit(f"the server ended with {process.returncode} before it was ready")
         try:
             if path:
-                urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=1).close()  # noqa: S310 - loopback
+                urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=1).close()
             else:
                 socket.create_connection((HOST, port), timeout=1).close()
         except OSError:

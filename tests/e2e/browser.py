@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.servers import _program
 
-PATIENCE_S = 8.0  # a browser on a busy machine; what is waited for takes well under a second, a restart a few
+PATIENCE_S = 25.0  # a browser on a busy machine; what is waited for takes well under a second, a restart a few
 
 _FLAGS = (
     "--headless=new",

@@ -117,6 +117,8 @@ def test_two_windows_are_two_players_and_a_killed_server_costs_them_no_line(
     _assert_same(ann, bob, said)
     _say(bob, "I raid")
     _assert_same(ann, bob, [*said, "I raid"])
+    typed_by_ann = [text for text in said[3:] if "bob" not in text]
+    assert [text for _, text in _lines(bob, len(said)) if text in typed_by_ann] == typed_by_ann
     assert ann.problems() == bob.problems() == []
 
 
