@@ -24,7 +24,7 @@ catalogue: .venv/run.stamp ## write protocol/catalogue.json and the lists made o
 	@.venv/bin/python -m server.catalogue_cli
 
 bench: .venv/run.stamp ## measure this machine
-	@.venv/bin/python -m loadtest.bench $(ARGS)
+	@.venv/bin/python -m tests.support.with_servers .venv/bin/python -m loadtest.bench $(ARGS)
 
 lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
 	.venv/bin/python -m pip install -q --disable-pip-version-check $(UV)

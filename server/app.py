@@ -110,6 +110,7 @@ class Status:
 async def running_server(config: Config, clock: Clock | None = None) -> AsyncIterator[Server]:
     """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down."""
     clock = clock or SystemClock()
+    structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
     meters, status = Meters(), Status()
     plan = blueprint()
@@ -211,6 +212,7 @@ def _gateway_parts(
         clock=clock,
         random=random,
         dev=config.auth.dev,
+        log_requests=config.log.level == "debug",
     )
 
 

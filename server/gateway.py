@@ -46,6 +46,7 @@ class GatewayParts:
         clock: Clock,
         random: Random,
         dev: bool,
+        log_requests: bool,
     ) -> None:
         self.node = node
         self.codec = codec
@@ -57,6 +58,7 @@ class GatewayParts:
         self.clock = clock
         self.random = random
         self.dev = dev
+        self.log_requests = log_requests
 
 
 class Gateway:
@@ -69,7 +71,7 @@ class Gateway:
         self._config = config
         self._parts = parts
         self._meters = parts.meters
-        self._options = SessionOptions(outbound_bytes=config.outbound_bytes)
+        self._options = SessionOptions(outbound_bytes=config.outbound_bytes, log_requests=parts.log_requests)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[Connection, Session | None] = {}
         self._by_generation: dict[str, Session] = {}

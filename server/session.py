@@ -53,6 +53,8 @@ class SessionOptions(Struct, frozen=True):
 
     outbound_bytes: int = 1_048_576
     """Bytes that may wait for a slow reader: half of it for ephemeral events, past all of it 4001."""
+    log_requests: bool = False
+    """Write a line for each request's end; for log level debug."""
 
 
 class SignsIn(Protocol):
@@ -175,7 +177,10 @@ class Session:
 
     def _ask(self, request: Request[Any]) -> None:
         assert self.caller is not None
-        self._router.ask(request, self.caller, partial(self._deliver, request.id))
+        deliver = partial(self._deliver, request.id)
+        if self._options.log_requests:
+            deliver = partial(self._deliver_and_log, request, self._monotonic())
+        self._router.ask(request, self.caller, deliver)
 
     def run_early(self, requests: list[Request[Any]]) -> None:
         """Run what came before the welcome."""
@@ -195,6 +200,17 @@ class Session:
             self.deliver_and_follow(re, reply, answer.follows)
         elif reply is not None:
             self.reply(reply, re)
+
+    def _deliver_and_log(self, request: Request[Any], started: float, answer: Answer) -> None:
+        log.debug(
+            "request.done",
+            type=tag_of(request),
+            op=request.id,
+            player=self.player,
+            outcome=answer.error.code if answer.error else "ok",
+            took_ms=round((self._monotonic() - started) * 1000, 2),
+        )
+        self._deliver(request.id, answer)
 
     def deliver_and_follow(self, re: str, reply: Reply | None, follows: Sequence[Follow | Unfollow]) -> None:
         """Send a reply, then what each topic has after it; nothing of the topics comes before the reply."""

@@ -116,6 +116,24 @@ def steps(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest
     Raises:
         Unusable: a record that is not one.
     """
+    return [*_kept(writes, owners, oldest), *_records(writes)]
+
+
+def steps_apart(write: ActorWrite, owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> Iterator[Step]:
+    """The same in the same order for one actor, with every event and record in a step of its own: the one that fails
+    is the culprit."""
+    for step in _kept([write], owners, oldest):
+        if isinstance(step, Put) and step.table == "topic_events":
+            for index, row in enumerate(step.rows):
+                yield Put(step.table, step.columns, [row], culprit=Taken(event=index))
+        else:
+            yield step
+    for index, record in enumerate(write.records):
+        yield _record(*_signature(record), [_values(record)], culprit=Taken(record=index))
+
+
+def _kept(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> list[Step]:
+    """Events go in before old ones are cut: an op in an event that this very write cuts off has still been logged."""
     empty = [w for w in writes if w.version == 0 and only_releases(w)]
     kept = [w for w in writes if not (w.version == 0 and only_releases(w))] if empty else writes
     todo: list[Step] = [
@@ -131,33 +149,8 @@ def steps(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest
         _heard(writes),
         Cut("timers", ("actor", "name"), [(w.actor, n) for w in writes for n in w.cancelled]),
         _timers(writes),
-        *_records(writes),
     ]
     return [step for step in todo if step.rows]
-
-
-def steps_apart(write: ActorWrite, owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> Iterator[Step]:
-    """The same for one actor, with every event and record in a step of its own: the one that fails is the culprit."""
-    rest = ActorWrite(
-        actor=write.actor,
-        fence=write.fence,
-        version=write.version,
-        told=write.told,
-        slices=write.slices,
-        ops=write.ops,
-        topics=write.topics,
-        outbox=write.outbox,
-        delivered=write.delivered,
-        heard=write.heard,
-        timers=write.timers,
-        cancelled=write.cancelled,
-        release=write.release,
-    )
-    yield from steps([rest], owners, oldest)
-    for index, event in enumerate(write.events):
-        yield Put("topic_events", EVENT_COLUMNS, [_event(event)], culprit=Taken(event=index))
-    for index, record in enumerate(write.records):
-        yield _record(*_signature(record), [_values(record)], culprit=Taken(record=index))
 
 
 def _actors(writes: Sequence[ActorWrite], owners: Mapping[str, str | None]) -> Put:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Protocol
@@ -70,12 +70,11 @@ class Host:
         clock: Clock,
         random: Random,
         outlet: Outlet,
+        serving: Callable[[], bool],
         observe: Observer,
         options: HostOptions,
     ) -> None:
         self.observe = observe
-        self.serving = True
-        """False while the lease is lost: nothing is answered then."""
         self.now_ms = clock.now_ms
         self.monotonic = clock.monotonic
         self._node = node
@@ -86,6 +85,7 @@ class Host:
         self._clock = clock
         self._random = random
         self._outlet = outlet
+        self._serving = serving
         self._options = options
         self._backoff = Backoff(random)
         self._activations: dict[str, Activation] = {}
@@ -188,7 +188,7 @@ class Host:
     def _round(self) -> None:
         """Run what is ready, each actor a bounded number of turns, for a bounded time."""
         ready = self._ready
-        if not self.serving:
+        if not self._serving():
             self._refuse_all()
             return
         until = self._clock.monotonic() + ROUND_S
@@ -205,6 +205,7 @@ class Host:
             self._running_loop().call_soon(self._round)
 
     def _refuse_all(self) -> None:
+        """The lease is over, as after a long pause of the process: not even a read is answered."""
         self._scheduled = False
         while self._ready:
             activation = self._ready.popleft()

@@ -90,6 +90,7 @@ class Node:
             clock=clock,
             random=random,
             outlet=self,
+            serving=lambda: self.membership.serving,
             observe=observe,
             options=options.host,
         )

@@ -121,7 +121,7 @@ class Router:
         """``ask``, where the caller knows the actor."""
         envelope = Asked(address, request, caller, deliver, self._clock.monotonic() + self._options.deadline_s)
         activation = self._host.find(address)
-        if activation is not None and self._host.serving:
+        if activation is not None:
             activation.post(envelope)
         else:
             self.dispatch(envelope)
@@ -146,7 +146,7 @@ class Router:
     def dispatch(self, envelope: Envelope) -> None:
         """Bring a message to its actor's mailbox, here or elsewhere."""
         address = envelope.address
-        if not self._host.serving or not self._membership.serving:
+        if not self._membership.serving:
             envelope.finish(Answer(error=Unavailable("this node has lost its lease", retry_after_ms=1_000)))
             return
         activation = self._host.find(address)

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from loadtest.bench.loads import Measured, chat, idle, requests
+from loadtest.bench.loads import Ask, Measured, Place, chat, idle, requests
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
@@ -96,45 +96,60 @@ def memory_kib(pid: int) -> int:
     raise SystemExit("no VmRSS in /proc")
 
 
-async def measure(seconds: float, mysql: str | None, redis: str | None, only: str) -> dict[str, Any]:
-    """All that ``only`` (a part of a name) lets through, in order."""
-    results: dict[str, Any] = {}
+class Bench:
+    """The loads by name, each measured next to the floor that it is compared with."""
 
-    def wanted(name: str) -> bool:
-        return only in name
+    def __init__(self, seconds: float, folder: str) -> None:
+        self._seconds = seconds
+        self._folder = folder
+        self._floor_of_chat: Measured | None = None
 
+    async def requests(self) -> dict[str, Any]:
+        ask = Ask(tag="player.get", mark=b"player.", clients=50)
+        with bare() as port:
+            floor = await requests(Place(HOST, port, floor=True), ask, self._seconds)
+        with product(self._file("requests")) as (port, _):
+            return row(await requests(Place(HOST, port, floor=False), ask, self._seconds), floor)
+
+    async def world(self) -> dict[str, Any]:
+        return await self._chat("world", self._file("world"))
+
+    async def room_sqlite(self) -> dict[str, Any]:
+        return await self._chat("room", self._file("rooms"))
+
+    async def room_mysql(self) -> dict[str, Any]:
+        mysql, redis = os.environ.get("TEST_MYSQL_URL"), os.environ.get("TEST_REDIS_URL")
+        if not (mysql and redis):
+            raise SystemExit("room_mysql needs TEST_MYSQL_URL and TEST_REDIS_URL; `make bench` starts both")
+        return await self._chat("room", f"{mysql.rstrip('/')}/guildhall_bench", "--bus", redis)
+
+    async def idle(self) -> dict[str, Any]:
+        with product(self._file("idle")) as (port, pid):
+            before = memory_kib(pid)
+            players = await idle(Place(HOST, port, floor=False), IDLE_CLIENTS)
+            await asyncio.sleep(1.0)
+            each = (memory_kib(pid) - before) / len(players)
+            for player in players:
+                player.transport.abort()
+            return {"kib_per_connection": round(each, 2), "connections": len(players)}
+
+    async def _chat(self, kind: str, store: str, *options: str) -> dict[str, Any]:
+        rooms: dict[str, Any] = {"rooms": ROOMS, "members": MEMBERS, "seconds": self._seconds}
+        if self._floor_of_chat is None:
+            with bare() as port:
+                self._floor_of_chat = await chat(Place(HOST, port, floor=True), kind="world", **rooms)
+        with product(store, *options) as (port, _):
+            return row(await chat(Place(HOST, port, floor=False), kind=kind, **rooms), self._floor_of_chat)
+
+    def _file(self, name: str) -> str:
+        return f"sqlite:///{self._folder}/{name}.db"
+
+
+async def measure(seconds: float, only: str) -> dict[str, Any]:
+    """All loads whose name contains ``only``, in order."""
     with tempfile.TemporaryDirectory(prefix="guildhall-bench-") as folder:
-        if wanted("requests"):
-            ask = {"clients": 50, "seconds": seconds, "tag": "player.get", "mark": b"player.", "fields": {}}
-            with bare() as port:
-                floor = await requests(HOST, port, floor=True, **ask)  # type: ignore[arg-type]
-            with product(f"sqlite:///{folder}/requests.db") as (port, _):
-                ours = await requests(HOST, port, floor=False, **ask)  # type: ignore[arg-type]
-            results["requests"] = row(ours, floor)
-        rooms: dict[str, Any] = {"rooms": ROOMS, "members": MEMBERS, "seconds": seconds}
-        floor_chat: Measured | None = None
-        if any(wanted(name) for name in ("world", "room-sqlite", "room-mysql")):
-            with bare() as port:
-                floor_chat = await chat(HOST, port, kind="world", floor=True, **rooms)
-        if wanted("world"):
-            with product(f"sqlite:///{folder}/world.db") as (port, _):
-                results["world"] = row(await chat(HOST, port, kind="world", floor=False, **rooms), floor_chat)
-        if wanted("room-sqlite"):
-            with product(f"sqlite:///{folder}/rooms.db") as (port, _):
-                results["room-sqlite"] = row(await chat(HOST, port, kind="room", floor=False, **rooms), floor_chat)
-        if wanted("room-mysql") and mysql:
-            with product(mysql, *(["--bus", redis] if redis else [])) as (port, _):
-                results["room-mysql"] = row(await chat(HOST, port, kind="room", floor=False, **rooms), floor_chat)
-        if wanted("idle"):
-            with product(f"sqlite:///{folder}/idle.db") as (port, pid):
-                before = memory_kib(pid)
-                players = await idle(HOST, port, clients=IDLE_CLIENTS)
-                await asyncio.sleep(1.0)
-                each = (memory_kib(pid) - before) / len(players)
-                results["idle"] = {"kib_per_connection": round(each, 2), "connections": len(players)}
-                for player in players:
-                    player.transport.abort()
-    return results
+        bench = Bench(seconds, folder)
+        return {name: await getattr(bench, name)() for name in NAMES if only in name}
 
 
 def row(ours: Measured, floor: Measured | None) -> dict[str, float]:
@@ -155,8 +170,8 @@ def row(ours: Measured, floor: Measured | None) -> dict[str, float]:
 NAMES = {
     "requests": "request and reply through an actor, no commit, 50 clients",
     "world": f"world: chat, {ROOMS} rooms of {MEMBERS}, deliveries",
-    "room-sqlite": f"room: chat, durable, SQLite, {ROOMS} rooms of {MEMBERS}, deliveries",
-    "room-mysql": f"room: chat, durable, MariaDB and Redis, {ROOMS} rooms of {MEMBERS}, deliveries",
+    "room_sqlite": f"room: chat, durable, SQLite, {ROOMS} rooms of {MEMBERS}, deliveries",
+    "room_mysql": f"room: chat, durable, MariaDB and Redis, {ROOMS} rooms of {MEMBERS}, deliveries",
     "idle": f"idle signed-in connection with its actor, {IDLE_CLIENTS} of them",
 }
 
@@ -199,8 +214,7 @@ def main() -> None:
     options = parser.parse_args()
     if len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, {DRIVER_CORE})
-    mysql, redis = os.environ.get("TEST_MYSQL_URL"), os.environ.get("TEST_REDIS_URL")
-    results = uvloop.run(measure(options.seconds, mysql, redis, options.only))
+    results = uvloop.run(measure(options.seconds, options.only))
     show(results)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"about": about(), "results": results}, indent=2) + "\n")

@@ -1,14 +1,14 @@
 """Plays many clients from one core: raw sockets, prebuilt frames, replies counted rather than parsed.
 
-A driver that parsed a million deliveries a second would be the thing that is measured. So a client counts the tags in what
-it receives (a substring search in C) and only one client of each room parses, for the latencies.
+A driver that parsed a million deliveries a second would be the thing that is measured. So a client counts the tags in
+what it receives (a substring search in C) and only one client of each room parses, for the latencies.
 """
 
 import asyncio
 import base64
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -97,7 +97,7 @@ async def sign_in(host: str, port: int, name: str) -> Client:
     return client
 
 
-async def in_groups(jobs: list[Callable[[], Awaitable[Any]]], at_once: int = 64) -> list[Any]:
+async def in_groups(jobs: Sequence[Callable[[], Awaitable[Any]]], at_once: int = 64) -> list[Any]:
     """Run ``jobs``, so many at a time, and give their results in order."""
     results: list[Any] = []
     for start in range(0, len(jobs), at_once):

@@ -7,7 +7,7 @@ from functools import partial
 import msgpack
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, in_groups, masked, now, request, sign_in
+from loadtest.bench.driver import Client, Latencies, connect, in_groups, masked, now, request, sign_in
 
 WARM_UP_S = 1.0
 _STAMP = re.compile(rb"@(\d+\.\d{6})@")
@@ -22,47 +22,75 @@ class Measured(Struct, frozen=True):
     sends_per_second: float = 0.0
 
 
-async def requests(
-    host: str, port: int, *, clients: int, seconds: float, tag: str, mark: bytes, fields: dict[str, str], floor: bool
-) -> Measured:
-    """``clients`` players who each ask ``tag`` again as soon as they have the reply (recognised by ``mark``)."""
-    from loadtest.bench.driver import connect
+class Place(Struct, frozen=True):
+    """Where a load goes; the ``floor`` takes no sign-in and no join."""
 
-    jobs = [partial(connect, host, port) if floor else partial(sign_in, host, port, f"b{n}") for n in range(clients)]
-    players: list[Client] = await in_groups(jobs)
-    latencies = Latencies()
-    counted = 0
-    measuring = False
+    host: str
+    port: int
+    floor: bool
 
-    def play(number: int, player: Client) -> None:
-        sent = 0.0
-        turn = 0
-        sample = number % 5 == 0
 
-        def again(data: bytes) -> None:
-            nonlocal sent, turn, counted
-            if mark not in data:
-                return
-            if measuring:
-                counted += 1
-                if sample:
-                    latencies.seconds.append(now() - sent)
-            turn += 1
-            sent = now()
-            player.transport.write(request(tag, f"r{number}-{turn}", **fields))
+class Ask(Struct, frozen=True):
+    """A request that is asked again and again, and what its reply is recognised by."""
 
-        player.on_data = again
-        player.transport.write(request(tag, f"r{number}-0", **fields))
+    tag: str
+    mark: bytes
+    clients: int
 
-    for number, player in enumerate(players):
-        play(number, player)
+
+class Asker:
+    """A player who asks again as soon as it has the reply."""
+
+    def __init__(self, number: int, client: Client, ask: Ask) -> None:
+        self.counted = 0
+        self.measuring = False
+        self.latencies = Latencies()
+        self._number = number
+        self._client = client
+        self._ask = ask
+        self._turn = 0
+        self._sent = 0.0
+        client.on_data = self._arrived
+
+    def ask(self) -> None:
+        self._turn += 1
+        self._sent = now()
+        self._client.transport.write(request(self._ask.tag, f"r{self._number}-{self._turn}"))
+
+    def _arrived(self, data: bytes) -> None:
+        if self._ask.mark not in data:
+            return
+        if self.measuring:
+            self.counted += 1
+            self.latencies.seconds.append(now() - self._sent)
+        self.ask()
+
+
+async def requests(place: Place, ask: Ask, seconds: float) -> Measured:
+    """``ask.clients`` players who each ask again as soon as they have the reply."""
+    host, port = place.host, place.port
+    jobs = [
+        partial(connect, host, port) if place.floor else partial(sign_in, host, port, f"b{n}")
+        for n in range(ask.clients)
+    ]
+    clients: list[Client] = await in_groups(jobs)
+    askers = [Asker(number, client, ask) for number, client in enumerate(clients)]
+    for asker in askers:
+        asker.ask()
     await asyncio.sleep(WARM_UP_S)
-    measuring, started = True, now()
+    started = now()
+    for asker in askers:
+        asker.measuring = True
     await asyncio.sleep(seconds)
-    measuring, took = False, now() - started
-    for player in players:
-        player.transport.abort()
-    return Measured(counted / took, latencies.quantile(0.5), latencies.quantile(0.99))
+    took = now() - started
+    for asker in askers:
+        asker.measuring = False
+    for client in clients:
+        client.transport.abort()
+    latencies = Latencies()
+    for asker in askers:
+        latencies.seconds.extend(asker.latencies.seconds)
+    return Measured(sum(a.counted for a in askers) / took, latencies.quantile(0.5), latencies.quantile(0.99))
 
 
 class Room:
@@ -80,6 +108,10 @@ class Room:
     def start(self) -> None:
         for number, member in enumerate(self._members):
             self._play(number, member)
+
+    def stop(self) -> None:
+        for member in self._members:
+            member.transport.abort()
 
     def _play(self, number: int, member: Client) -> None:
         turn = 0
@@ -106,18 +138,17 @@ class Room:
         say()
 
 
-async def chat(host: str, port: int, *, kind: str, rooms: int, members: int, seconds: float, floor: bool) -> Measured:
+async def chat(place: Place, *, kind: str, rooms: int, members: int, seconds: float) -> Measured:
     """``rooms`` rooms of ``members`` who all talk at once; deliveries are counted at the receivers."""
-    from loadtest.bench.driver import connect
-
     run = f"{int(now() * 1000) % 10**9}"
     made = []
     for room in range(rooms):
         channel = f"{kind}:{run}x{room}"
         names = [f"c{room}x{n}" for n in range(members)]
-        join = partial(_join, host, port, channel)
-        players = await in_groups([partial(connect, host, port) if floor else partial(join, name) for name in names])
-        if floor:
+        join = partial(_join, place.host, place.port, channel)
+        bare = partial(connect, place.host, place.port)
+        players = await in_groups([bare if place.floor else partial(join, name) for name in names])
+        if place.floor:
             for player in players:
                 player.transport.write(request("join", "j", channel=channel))
         made.append(Room(channel, players, f"{run}r{room}x"))
@@ -132,8 +163,7 @@ async def chat(host: str, port: int, *, kind: str, rooms: int, members: int, sec
     took = now() - started
     for room_ in made:
         room_.measuring = False
-        for member in room_._members:  # noqa: SLF001 - its own kind
-            member.transport.abort()
+        room_.stop()
     latencies = Latencies()
     for room_ in made:
         latencies.seconds.extend(room_.latencies.seconds)
@@ -153,6 +183,6 @@ async def _join(host: str, port: int, channel: str, name: str) -> Client:
     return player
 
 
-async def idle(host: str, port: int, *, clients: int) -> list[Client]:
+async def idle(place: Place, clients: int) -> list[Client]:
     """Signed-in players who say nothing."""
-    return await in_groups([partial(sign_in, host, port, f"i{n}") for n in range(clients)])
+    return await in_groups([partial(sign_in, place.host, place.port, f"i{n}") for n in range(clients)])

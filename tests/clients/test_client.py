@@ -130,6 +130,25 @@ async def test_events_of_a_joined_channel_come_in_order_each_once_over_a_reconne
         assert [(await anext(events))["text"] for _ in range(2)] == ["seven", "eight"]
 
 
+async def test_a_silent_server_is_left_for_a_new_connection_which_the_end_of_the_old_one_does_not_disturb(
+    peer: Peer,
+) -> None:
+    options = ClientOptions(dice=NoPause(1))
+    client = Client.connect(peer.url, token="dev:ann", wire="json", options=options)
+    async with asyncio.TaskGroup() as tasks:
+        silent = tasks.create_task(peer.welcomed(heartbeat_ms=20))
+        async with client as me:
+            again = await peer.welcomed()
+            old = (await silent).socket
+            await old.wait_closed()
+            assert old.close_code == 4002
+            asked = tasks.create_task(me.request("player.get"))
+            await again.send({"t": "player.profile", "re": (await again.read())["id"], "id": "ann"})
+            assert (await asked)["id"] == "ann"
+            assert me.online
+    assert again.socket.close_code == 1000
+
+
 async def test_the_reader_hears_of_lost_connections_and_of_topics_to_load_again(peer: Peer) -> None:
     async with online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
         joined = tasks.create_task(me.join("room:lobby"))
@@ -224,8 +243,9 @@ async def test_requests_that_wait_are_bounded(peer: Peer) -> None:
 
 async def test_a_message_in_many_pieces_is_one_message(peer: Peer) -> None:
     async with online(connect(peer), peer) as (me, line):
-        await line.socket.send(iter(['{"t":"chat.me', 'ssage","te', 'xt":"whole"}']))
-        assert (await anext(me.events("chat.message")))["text"] == "whole"
+        for text in ("whole", "again"):
+            await line.socket.send(iter(['{"t":"chat.me', 'ssage","te', f'xt":"{text}"}}']))
+            assert (await anext(me.events("chat.message")))["text"] == text
         await line.event(LOBBY, text="x" * 2_000_000)
         assert len((await anext(me.events("chat.message")))["text"]) == 2_000_000
 

@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from storage import Migration, MigrationMismatch, SchemaBehind, StoreDown, migrate, open_store
+from storage import (
+    Migration,
+    MigrationMismatch,
+    SchemaBehind,
+    StoreDown,
+    migrate,
+    mysql_migrations,
+    open_store,
+)
 from storage.faults import Unusable
+from storage.mysql_link import connected
 from storage.schema import CORE
 from storage.sqlite_migrations import checked
+from storage.urls import MysqlPlace, parse_store_url
 from tests.support.servers import MariadbServer
 
 FIRST = Migration(1, "CREATE TABLE gift_log (id BIGINT NOT NULL PRIMARY KEY, note VARCHAR(8) NULL)")
@@ -93,6 +103,23 @@ async def test_a_node_that_died_before_it_noted_a_migration_is_followed_up(
 
     assert await migrate(mysql_url, rooms) == ["gifts/1", "gifts/2", "gifts/3"]
     assert await migrate(mysql_url, rooms) == []
+
+
+async def test_a_node_that_waits_too_long_for_another_to_migrate_says_so(
+    mysql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(mysql_url, {})
+    monkeypatch.setattr(mysql_migrations, "WAIT_S", 0)
+    place = parse_store_url(mysql_url)
+    assert isinstance(place, MysqlPlace)
+    other = await connected(place, database=place.database, timeout_s=10)
+    try:
+        assert await other.run(b"SELECT GET_LOCK('guildhall:%b', 0)" % place.database.encode())
+
+        with pytest.raises(StoreDown, match="another node has been migrating"):
+            await migrate(mysql_url, {"gifts": [FIRST]})
+    finally:
+        await other.quit()
 
 
 async def test_mysql_tables_compare_text_byte_by_byte(mysql_url: str) -> None:

@@ -100,6 +100,21 @@ async def test_of_nodes_that_claim_at_once_exactly_one_gets_each_actor(store: St
     assert all(len(found) == 1 for found in owners.values())
 
 
+async def test_nodes_that_race_for_actors_without_a_row_both_get_an_answer(store: Store) -> None:
+    """Both see no row and both make one: the loser has to look again."""
+    async with asyncio.TaskGroup() as tasks:  # connections for all, so that the race is close
+        for node in ("north", "south") * 2:
+            tasks.create_task(alive(store, node))
+
+    for turn in range(30):
+        actors = [f"room:{turn}.{n}" for n in range(5)]
+        async with asyncio.TaskGroup() as tasks:
+            north = tasks.create_task(store.claim("north", actors))
+            south = tasks.create_task(store.claim("south", actors))
+        for mine, theirs in zip(north.result(), south.result(), strict=True):
+            assert {type(mine), type(theirs)} == {Snapshot, OwnedElsewhere}
+
+
 async def test_a_claim_finds_everything_that_was_committed(store: Store) -> None:
     held = await taken(store, "guild:42")
     everything = ActorWrite(

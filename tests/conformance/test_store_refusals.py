@@ -49,6 +49,24 @@ async def test_an_op_that_was_logged_before_is_taken_however_long_ago(store: Sto
     assert await store.read_events(EventRange(topic="t")) == [said]
 
 
+async def test_an_op_is_taken_also_when_its_write_cuts_the_event_that_logged_it(store: Store) -> None:
+    """The store once cut first when it looked for a culprit: the clash was gone, and the op took effect twice."""
+    held = await taken(store, "guild:42")
+    said = line("t", 1, player="ann", op="a1-1")
+    await committed(store, held, topics={"t": at(1)}, events=[said])
+
+    again = await committed(
+        store,
+        held,
+        version=1,
+        topics={"t": at(2, floor=2)},
+        events=[line("t", 2, player="ann", op="a1-1")],
+    )
+
+    assert again == Taken(event=0)
+    assert await store.read_events(EventRange(topic="t")) == [said]
+
+
 async def test_one_op_may_publish_parts_and_others_may_use_the_same_id(store: Store) -> None:
     held = await taken(store, "guild:42")
     events = [

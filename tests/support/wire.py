@@ -1,4 +1,4 @@
-"""A WebSocket client written from PROTOCOL.md alone: it knows ``websockets``, json and msgpack, and none of our code."""
+"""A WebSocket client written from PROTOCOL.md alone: it knows websockets, json and msgpack, and none of our code."""
 
 import asyncio
 import json
