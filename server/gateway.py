@@ -10,6 +10,7 @@ from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
 import structlog
+from msgspec import Struct
 from websockets.http11 import Request, Response
 
 from actors.player import SessionClose
@@ -30,35 +31,21 @@ LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DRAIN_SLICE = 200  # sessions closed in one turn of the loop
 
 
-class GatewayParts:
+class GatewayParts(Struct, frozen=True, kw_only=True):
     """What a gateway is made of besides its settings."""
 
-    def __init__(  # noqa: PLR0913 - all by name
-        self,
-        *,
-        node: Node,
-        codec: Codec,
-        welcomer: Welcomer,
-        admission: Admission | None,
-        rates: SessionRates,
-        limits_on: bool,
-        meters: Meters,
-        clock: Clock,
-        random: Random,
-        dev: bool,
-        log_requests: bool,
-    ) -> None:
-        self.node = node
-        self.codec = codec
-        self.welcomer = welcomer
-        self.admission = admission
-        self.rates = rates
-        self.limits_on = limits_on
-        self.meters = meters
-        self.clock = clock
-        self.random = random
-        self.dev = dev
-        self.log_requests = log_requests
+    node: Node
+    codec: Codec
+    welcomer: Welcomer
+    admission: Admission | None
+    """None: whoever comes is let in."""
+    rates: SessionRates
+    limits_on: bool
+    meters: Meters
+    clock: Clock
+    random: Random
+    dev: bool
+    log_requests: bool
 
 
 class Gateway:

@@ -195,11 +195,25 @@ class Session:
         if answer.error is not None:
             self.refuse(answer.error, re)
         elif isinstance(reply, Ticket):
-            self._router.redeem(reply, answer, partial(self._deliver, re))
+            self._redeem(re, reply, answer.follows or ())
         elif answer.follows:
             self.deliver_and_follow(re, reply, answer.follows)
         elif reply is not None:
             self.reply(reply, re)
+
+    def _redeem(self, re: str, ticket: Ticket, follows: Sequence[Follow | Unfollow]) -> None:
+        """Have a ticket answered from storage; what is followed then is held from now on, so nothing falls between."""
+        held = [follow for follow in follows if isinstance(follow, Follow)]
+        for follow in held:
+            self._hub.hold(follow)
+
+        def redeemed(answer: Answer) -> None:
+            answer.follows = list(follows) if answer.error is None else None
+            self._deliver(re, answer)
+            for follow in held:
+                self._hub.let_go(follow)
+
+        self._router.redeem(ticket, redeemed)
 
     def _deliver_and_log(self, request: Request[Any], started: float, answer: Answer) -> None:
         log.debug(

@@ -123,8 +123,11 @@ class _Opening:
         elif not self._failed:
             assert answer.error is not None
             self._fail(answer.error)
-        if self._waiting == 0 and not self._failed:
-            self._welcome()
+        if self._waiting == 0:
+            if not self._failed:
+                self._welcome()
+            for follow in self._follows:
+                self._welcomer.hub.let_go(follow)
 
     def _take(self, topic: str, cursor: Cursor | None, opened: TopicOpened) -> None:
         after = opened.seq
@@ -134,7 +137,9 @@ class _Opening:
             if 0 <= missed <= self._welcomer.options.replay and cursor[1] >= opened.floor - 1:
                 status, after = "resumed", cursor[1]
         self._statuses[topic] = TopicStatus(epoch=opened.epoch, seq=opened.seq, status=status)
-        self._follows.append(Follow(topic, opened.epoch, opened.seq, after, durable=True))
+        follow = Follow(topic, opened.epoch, opened.seq, after, durable=True)
+        self._welcomer.hub.hold(follow)
+        self._follows.append(follow)
         if opened.state is not None:
             self._state = opened.state
 

@@ -175,9 +175,9 @@ class Router:
             else:
                 self.dispatch(envelope)
 
-    def redeem(self, ticket: Ticket, answer: Answer, deliver: Deliver) -> None:
+    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
         """Answer a ticket from storage, then deliver."""
-        self._queries.redeem(ticket, lambda made: deliver(_with_follows(made, answer)))
+        self._queries.redeem(ticket, deliver)
 
     # To another node.
     def _send(self, envelope: Envelope, node: str) -> None:
@@ -354,8 +354,3 @@ class _RemoteTold(_Remote, Told):
 
 class _RemoteFired(_Remote, Fired):
     __slots__ = ()
-
-
-def _with_follows(made: Answer, answer: Answer) -> Answer:
-    made.follows = answer.follows if made.error is None else None
-    return made

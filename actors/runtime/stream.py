@@ -58,6 +58,7 @@ class Stream:
         "dirty",
         "durable",
         "filling",
+        "holds",
         "joining",
         "readers",
         "seq",
@@ -79,6 +80,8 @@ class Stream:
         self.readers: dict[Reader, None] = {}
         self.joining: dict[Reader, object] = {}
         """Readers that are still being given what they missed, each with a token of its present following."""
+        self.holds = 0
+        """Readers that are about to follow."""
         self.dirty = False
         self.filling = False
         self._decode = decode
@@ -164,8 +167,8 @@ class Stream:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody follows it."""
-        return bool(self.readers or self.joining)
+        """Whether anybody follows it, or is about to."""
+        return bool(self.readers or self.joining or self.holds)
 
     def close(self) -> None:
         """Nobody follows it any more."""

@@ -120,19 +120,26 @@ class Hub:
             self._fill(stream)
 
     # To the sessions.
-    def follow(self, reader: Reader, follow: Follow) -> None:
-        """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order."""
+    def hold(self, follow: Follow) -> None:
+        """Keep the topic's events from here on, for a reader that is about to follow it: between an actor's answer and
+        ``follow`` there may be a read of storage. Ended by ``let_go``."""
+        if follow.durable:
+            self._stream_for(follow).holds += 1
+
+    def let_go(self, follow: Follow) -> None:
+        """End a ``hold``; the reader follows by now, or never will."""
         stream = self._streams.get(follow.topic)
-        if stream is None:
-            stream = self._streams[follow.topic] = Stream(
-                follow.topic,
-                follow.seq,
-                durable=follow.durable,
-                decode=self._decode_event,
-                frame=self._frame,
-            )
-            self._listen(follow.topic)
-        elif stream.dirty:
+        if follow.durable and stream is not None:
+            stream.holds -= 1
+            self._drop_if_unwanted(stream)
+
+    def follow(self, reader: Reader, follow: Follow) -> None:
+        """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order.
+
+        To be called in the same turn of the loop in which the actor's answer came, or under a ``hold`` since then.
+        """
+        stream = self._stream_for(follow)
+        if stream.dirty:
             self._flush_stream(stream)
         reader.topics.add(follow.topic)
         if not follow.durable or stream.admit(reader, follow.after):
@@ -140,6 +147,15 @@ class Hub:
             return
         token = stream.joining[reader] = object()  # one that unfollows and follows again has another
         self._start(self._catch_up(stream, reader, follow.after, token), f"catch-up {follow.topic}")
+
+    def _stream_for(self, follow: Follow) -> Stream:
+        stream = self._streams.get(follow.topic)
+        if stream is None:
+            stream = self._streams[follow.topic] = Stream(
+                follow.topic, follow.seq, durable=follow.durable, decode=self._decode_event, frame=self._frame
+            )
+            self._listen(follow.topic)
+        return stream
 
     def unfollow(self, reader: Reader, topic: str) -> None:
         """Stop giving ``topic`` to ``reader``; no error if it does not follow it."""

@@ -182,6 +182,7 @@ class _Call:
 
     def end(self, code: int, reason: str) -> None:
         """Close, and tell the shell nothing more."""
+        self._shell = None
         if self._link is not None:
             self._link.close(code, reason)
         elif self._task is not None:

@@ -133,11 +133,9 @@ async def test_events_of_a_joined_channel_come_in_order_each_once_over_a_reconne
 async def test_a_silent_server_is_left_for_a_new_connection_which_the_end_of_the_old_one_does_not_disturb(
     peer: Peer,
 ) -> None:
-    options = ClientOptions(dice=NoPause(1))
-    client = Client.connect(peer.url, token="dev:ann", wire="json", options=options)
     async with asyncio.TaskGroup() as tasks:
         silent = tasks.create_task(peer.welcomed(heartbeat_ms=20))
-        async with client as me:
+        async with connect(peer) as me:
             again = await peer.welcomed()
             old = (await silent).socket
             await old.wait_closed()
