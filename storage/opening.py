@@ -1,15 +1,13 @@
 """From a storage URL to an open, migrated store."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from storage.migrations import Migration
-from storage.mysql import open_mysql
-from storage.mysql_migrations import migrate_mysql
 from storage.sqlite import look_into_sqlite, open_sqlite
 from storage.sqlite_migrations import migrate_sqlite
 from storage.store import Store
-from storage.urls import SqlitePlace, parse_store_url
+from storage.urls import MysqlPlace, SqlitePlace, parse_store_url
 
 
 @asynccontextmanager
@@ -23,7 +21,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         StoreDown: no such server or database, or it does not admit us.
     """
     place = parse_store_url(url)
-    opener = open_sqlite(place) if isinstance(place, SqlitePlace) else open_mysql(place)
+    opener = open_sqlite(place) if isinstance(place, SqlitePlace) else _open_mysql(place)
     async with opener as store:
         yield store
 
@@ -36,7 +34,7 @@ async def look_into_store(url: str) -> AsyncIterator[Store]:
         As ``open_store``, but for StoreLocked.
     """
     place = parse_store_url(url)
-    opener = look_into_sqlite(place) if isinstance(place, SqlitePlace) else open_mysql(place)
+    opener = look_into_sqlite(place) if isinstance(place, SqlitePlace) else _open_mysql(place)
     async with opener as store:
         yield store
 
@@ -56,4 +54,12 @@ async def migrate(url: str, rooms: Mapping[str, Sequence[Migration]]) -> list[st
     place = parse_store_url(url)
     if isinstance(place, SqlitePlace):
         return await migrate_sqlite(place, rooms)
+    from storage.mysql_migrations import migrate_mysql  # noqa: PLC0415 - as _open_mysql
+
     return await migrate_mysql(place, rooms)
+
+
+def _open_mysql(place: MysqlPlace) -> AbstractAsyncContextManager[Store]:
+    from storage.mysql import open_mysql  # noqa: PLC0415 - a node on SQLite starts sooner without the driver
+
+    return open_mysql(place)

@@ -6,6 +6,7 @@ No task, queue or timer while a link is open: one process may hold thousands of 
 import asyncio
 import logging
 import ssl
+from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
@@ -101,8 +102,7 @@ class WebSocketLink(asyncio.Protocol):
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
         self._ws.send_request(self._ws.connect())
         self._write()
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+import uvloop
 
 from clients.python import Client, ClientOptions, NotConnected, OutcomeUnknown, Refused, SessionEnded, TokenSource
 from protocol import TooManyPending
@@ -246,6 +247,17 @@ async def test_a_message_in_many_pieces_is_one_message(peer: Peer) -> None:
             assert (await anext(me.events("chat.message")))["text"] == text
         await line.event(LOBBY, text="x" * 2_000_000)
         assert len((await anext(me.events("chat.message")))["text"]) == 2_000_000
+
+
+def test_uvloop_runs_it_as_well() -> None:
+    async def talk() -> None:
+        async with Peer().listening() as peer, online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(me.request("player.get"))
+            await line.send({"t": "player.profile", "re": (await line.read())["id"], "id": "ann"})
+            assert (await asked)["id"] == "ann"
+        assert line.socket.close_code == 1000
+
+    uvloop.run(talk())
 
 
 async def test_leaving_the_block_says_goodbye_and_ends_the_readers(peer: Peer) -> None:

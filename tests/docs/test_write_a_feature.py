@@ -21,13 +21,12 @@ def steps() -> dict[str, list[str]]:
 def project(tmp_path: Path) -> Path:
     """A copy of the project in which the page was followed, but for the catalogue."""
     copy = copy_of_the_project(tmp_path)
-    for path, blocks in steps().items():
+    for path, (code,) in steps().items():
         if path == "server/features.py":
-            import_line, list_line = blocks
+            import_line, _, first_line, list_line, *_ = code.splitlines(keepends=True)
             insert_after(copy / path, "from actors.chat import", import_line)
-            insert_after(copy / path, "FEATURES", list_line)
+            insert_after(copy / path, first_line, list_line)
         else:
-            (code,) = blocks
             (copy / path).write_text(code, "utf-8")
     return copy
 

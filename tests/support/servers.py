@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pymysql
 
@@ -170,7 +170,7 @@ def mariadb_server() -> Iterator[MariadbServer]:
     parts = urlsplit(url)
     server = MariadbServer(port=parts.port or 3306)
     server.host = parts.hostname or "127.0.0.1"
-    server.user, server.password = parts.username or "root", parts.password or ""
+    server.user, server.password = unquote(parts.username or "root"), unquote(parts.password or "")
     if not server.answers():
         raise ServerMissing("no MySQL server answers at TEST_MYSQL_URL")
     yield server
