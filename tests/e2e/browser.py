@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.servers import _program
+from tests.support.servers import program
 
 PATIENCE_S = 25.0  # a browser on a busy machine; what is waited for takes well under a second, a restart a few
 
@@ -122,11 +122,11 @@ class Window:
 def window(folder: Path, size: tuple[int, int] = (1200, 800), *flags: str) -> Iterator[Window]:
     """A window with a new profile in ``folder``, closed with the block."""
     options = Options()
-    options.binary_location = os.environ.get("TEST_CHROMIUM") or _program("chromium", "chromium", "TEST_CHROMIUM")
+    options.binary_location = os.environ.get("TEST_CHROMIUM") or program("chromium", "chromium", "TEST_CHROMIUM")
     for flag in (*_FLAGS, *flags, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver_path = os.environ.get("TEST_CHROMEDRIVER") or _program(
+    driver_path = os.environ.get("TEST_CHROMEDRIVER") or program(
         "chromedriver", "chromium-driver", "TEST_CHROMEDRIVER"
     )
     driver = webdriver.Chrome(options, Service(driver_path))

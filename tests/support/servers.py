@@ -197,8 +197,8 @@ def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
 
     A commit outlives ``kill()``; ``durable``: it reaches the disk, as it must in production.
     """
-    install = _program("mariadb-install-db", "mariadb-server", "TEST_MYSQL_URL")
-    daemon = _program("mariadbd", "mariadb-server", "TEST_MYSQL_URL")
+    install = program("mariadb-install-db", "mariadb-server", "TEST_MYSQL_URL")
+    daemon = program("mariadbd", "mariadb-server", "TEST_MYSQL_URL")
     with _folder("guildhall-mariadb-") as folder:
         as_root = ["--user=root"] if os.geteuid() == 0 else []
         made = subprocess.run(
@@ -238,7 +238,7 @@ def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
 @contextmanager
 def private_redis() -> Iterator[RedisServer]:
     """A Redis of this test's own."""
-    daemon = _program("redis-server", "redis-server", "TEST_REDIS_URL")
+    daemon = program("redis-server", "redis-server", "TEST_REDIS_URL")
     with _folder("guildhall-redis-") as folder:
         port = _free_port()
         command = [
@@ -253,7 +253,7 @@ def private_redis() -> Iterator[RedisServer]:
             server.stop()
 
 
-def _program(name: str, package: str, variable: str) -> str:
+def program(name: str, package: str, variable: str) -> str:
     """Path of a server's program, installed first if that is possible."""
     found = shutil.which(name, path=_PATH)
     if found is None and _install(package):
