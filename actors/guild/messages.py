@@ -96,9 +96,10 @@ class GuildGet(Request[GuildShown], tag="guild.get", frozen=True, kw_only=True):
 
 
 class GuildWatched(Reply, tag="guild.watched", frozen=True, kw_only=True):
-    """``guild`` as of ``seq`` of the topic ``guild:ID``; events up to ``seq`` are in it already."""
+    """``guild`` as of ``seq`` of ``topic``; events up to ``seq`` are in it already."""
 
     guild: GuildView
+    topic: str
     epoch: str
     seq: int
 

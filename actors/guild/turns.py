@@ -74,7 +74,7 @@ def watch(ctx: Context, roster: Roster, msg: GuildWatch) -> GuildWatched:
     require_member(roster, ctx.actor, ctx.caller)
     here = ctx.position(ctx.actor)
     ctx.follow(ctx.actor, after=msg.after)
-    return GuildWatched(guild=view_of(roster, ctx.key), epoch=here.epoch, seq=here.seq)
+    return GuildWatched(guild=view_of(roster, ctx.key), topic=ctx.actor, epoch=here.epoch, seq=here.seq)
 
 
 # What seats tell.

@@ -29,7 +29,6 @@ from protocol import (
     Happened,
     Output,
     Replied,
-    TooManyTopics,
     TopicMoved,
     Welcomed,
     Wire,
@@ -273,8 +272,6 @@ class Client:
                 pass  # a topic that goes on as it was
 
     def _replied(self, op: str, reply: Reply) -> None:
-        if reply.get("t") == "guild.watched":
-            self._follow_guild(reply)
         answer = self._answers.pop(op, None)
         if answer is None:
             return
@@ -282,14 +279,6 @@ class Client:
             _fail(answer, Refused(reply))
         elif not answer.done():
             answer.set_result(reply)
-
-    def _follow_guild(self, watched: Reply) -> None:
-        """Its reply names no topic, so that the session cannot know."""
-        topic = f"guild:{watched['guild']['guild']}"
-        try:
-            self._shell.follow(topic, watched["epoch"], watched["seq"])
-        except TooManyTopics:
-            self._events.mark({"t": GONE, "topic": topic})
 
     def _blocked(self, code: int, reason: str) -> None:
         if self._source is not None and code == CloseCode.NOT_AUTHENTICATED and self._ready.done():

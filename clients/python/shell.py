@@ -63,15 +63,6 @@ class Shell:
         self.act()
         return op
 
-    def follow(self, topic: str, epoch: str, seq: int) -> None:
-        """The application knows ``topic`` up to ``[epoch, seq]``.
-
-        Raises:
-            TooManyTopics: nothing is changed.
-        """
-        self.session.follow(topic, epoch, seq, self._loop.time())
-        self.act()
-
     # What happens.
     def act(self) -> None:
         """Do what the session asks for; after any call to it that was not made through the shell."""

@@ -250,7 +250,7 @@ export class Session extends EventTarget {
     }
     this.#tell("settled", { id, t, fields, reply });
     if (reply.epoch && Number.isInteger(reply.seq)) {
-      const topic = reply.t === "guild.watched" ? `guild:${reply.guild.guild}` : `chat:${reply.channel}`;
+      const topic = reply.topic ?? `chat:${reply.channel}`;
       const waited = this.#cursors.follow(topic, reply.epoch, reply.seq, now());
       for (const event of waited) this.#tell("event", event);
     }

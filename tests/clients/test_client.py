@@ -166,7 +166,8 @@ async def test_a_guild_that_is_watched_is_followed_from_the_place_that_its_view_
     async with online(connect(peer), peer) as (me, line), asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(me.watch_guild("g"))
         request = await line.read()
-        await line.send({"t": "guild.watched", "re": request["id"], "guild": {"guild": "g"}, "epoch": "e1", "seq": 3})
+        watched = {"t": "guild.watched", "guild": {"guild": "g"}, "topic": "guild:g", "epoch": "e1", "seq": 3}
+        await line.send({**watched, "re": request["id"]})
         await line.event("guild:g", 3, text="in the view already")
         await line.event("guild:g", 4, text="new")
         await watching

@@ -126,9 +126,7 @@ def window(folder: Path, size: tuple[int, int] = (1200, 800), *flags: str) -> It
     for flag in (*_FLAGS, *flags, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver_path = os.environ.get("TEST_CHROMEDRIVER") or program(
-        "chromedriver", "chromium-driver", "TEST_CHROMEDRIVER"
-    )
+    driver_path = os.environ.get("TEST_CHROMEDRIVER") or program("chromedriver", "chromium-driver", "TEST_CHROMEDRIVER")
     driver = webdriver.Chrome(options, Service(driver_path))
     try:
         driver.set_script_timeout(PATIENCE_S)
