@@ -17,9 +17,10 @@ import structlog
 from actors.runtime.actor import Actor, Changed
 from actors.runtime.context import Deferred, OpRef
 from actors.runtime.draft import Ran
+from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Told
 from actors.runtime.observer import Observer, SlowTurn, TurnRan
-from protocol import Busy, Defect, GuildhallError, Moved, Quarantined, TooOld, Unavailable
+from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
 log = structlog.get_logger()
@@ -71,16 +72,6 @@ class Hosting(Protocol):
     def left(self, activation: "Activation", waiting: list[Envelope], why: str) -> None:
         """It is gone; ``waiting`` has to be sent on to whoever owns the actor now."""
         ...
-
-
-class Done:
-    """A turn that has run and waits for its commit; ``ran`` is None for a tell that was heard before."""
-
-    __slots__ = ("envelope", "result")
-
-    def __init__(self, envelope: Envelope, result: "Ran | GuildhallError | None") -> None:
-        self.envelope = envelope
-        self.result = result
 
 
 class Activation:
@@ -302,7 +293,7 @@ class Activation:
 
     def _taken(self, taken: Taken, flight: list[Done]) -> None:
         """A unique key refuses one turn: answer that one, run the others again from the last commit."""
-        offender, error = _find_offender(taken, flight)
+        offender, error = find_offender(taken, flight)
         if offender is None:
             self._careful = True
         elif isinstance(offender.envelope, Told) and not isinstance(error, TooOld):
@@ -409,25 +400,3 @@ class Activation:
         for envelope in waiting:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
-
-
-def moved(node: str | None) -> Moved:
-    """The refusal that sends a message on."""
-    return Moved(f"owned by {node}" if node else "owned by nobody")
-
-
-def _find_offender(taken: Taken, flight: list[Done]) -> tuple[Done | None, GuildhallError]:
-    """The turn whose record or event clashed, and what it is answered."""
-    records = events = 0
-    for done in flight:
-        if not isinstance(done.result, Ran):
-            continue
-        if taken.record is not None and records <= taken.record < records + len(done.result.records):
-            keep = done.result.records[taken.record - records]
-            return done, keep.taken()
-        durable = sum(event.body is not None for event in done.result.events)
-        if taken.event is not None and events <= taken.event < events + durable:
-            return done, TooOld("this id was used before, longer ago than replies are kept")
-        records += len(done.result.records)
-        events += durable
-    return None, Defect()

@@ -13,9 +13,9 @@ from msgspec import Struct, structs
 
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
 from actors.runtime.blueprint import Kind
-from actors.runtime.context import Caller, Context, Deferred
+from actors.runtime.context import Caller, Context, Deferred, SliceOf
 from actors.runtime.draft import Draft, Ran
-from actors.runtime.feature import Feature, Turn
+from actors.runtime.feature import Turn
 from actors.runtime.ops import Digest, Kept, OpWindow
 from actors.runtime.slices import Slot, open_slots
 from actors.runtime.tickets import Ticket
@@ -126,7 +126,7 @@ class Actor:
         return self.draft.collect(self._tools.digest, release=release)
 
     # What a context may see (ActorView).
-    def state_of(self, feature: Feature[S], *, writes: bool) -> S:
+    def state_of(self, feature: SliceOf[S], *, writes: bool) -> S:
         """The slice of ``feature``; marked for saving when it ``writes``."""
         slot = self._slots[feature.name]
         if writes and slot.stored:

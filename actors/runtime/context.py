@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from msgspec import Struct
 
-from actors.runtime.feature import Feature
 from protocol.closing import CloseCode
 from protocol.errors import GuildhallError
 from protocol.messages import Cursor, Event, Reply, Tell
 from storage import Delete, Insert, Position
 
 S = TypeVar("S", bound=Struct)
+S_co = TypeVar("S_co", bound=Struct, covariant=True)
 
 
 class SessionRef(Struct, frozen=True):
@@ -120,10 +120,19 @@ class Deferred:
 DEFERRED = Deferred()
 
 
+class SliceOf(Protocol[S_co]):
+    """A room, as far as its slice is named by it: a ``Feature``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> type[S_co]: ...
+
+
 class ActorView(Protocol):
     """What a context asks of the actor whose turn it is."""
 
-    def state_of(self, feature: Feature[S], *, writes: bool) -> S:
+    def state_of(self, feature: SliceOf[S], *, writes: bool) -> S:
         """The actor's slice of ``feature``; ``writes`` has it saved with the next commit."""
         ...
 
@@ -199,11 +208,11 @@ class Context:
         return "".join("abcdefghijklmnopqrstuvwxyz234567"[(bits >> shift) & 31] for shift in range(0, 80, 5))
 
     # The actor's other slices.
-    def use(self, feature: Feature[S]) -> S:
+    def use(self, feature: SliceOf[S]) -> S:
         """Another room's slice of this same actor, to be changed by that room's public functions."""
         return self._view.state_of(feature, writes=True)
 
-    def look(self, feature: Feature[S]) -> S:
+    def look(self, feature: SliceOf[S]) -> S:
         """Another room's slice of this same actor, to be read only."""
         return self._view.state_of(feature, writes=False)
 

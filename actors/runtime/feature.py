@@ -14,16 +14,14 @@ Nothing runs at declaration; ``Blueprint`` puts all features together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from actors.runtime.context import Context
 from actors.runtime.tickets import Ticket
 from protocol.messages import Message, Reply, Request, Tell
 from storage import Migration
-
-if TYPE_CHECKING:
-    from actors.runtime.context import Context
 
 S = TypeVar("S", bound=Struct)
 M = TypeVar("M", bound=Message)
@@ -100,7 +98,7 @@ class Feature(Generic[S]):
         address: Address | None = None,
         writes: bool = True,
         internal: bool = False,
-    ) -> Callable[[Callable[["Context", S, M], Any]], Callable[["Context", S, M], Any]]:
+    ) -> Callable[[Callable[[Context, S, M], Any]], Callable[[Context, S, M], Any]]:
         """Run the decorated turn for ``request``, on the actor of the room's first kind whose key is the request's
         field ``key`` (``CALLER``: the caller), or on the actor that ``address`` names.
 
@@ -110,7 +108,7 @@ class Feature(Generic[S]):
         """
         route_to = address or _by_field(self.kinds[0], key or CALLER)
 
-        def declare(run: Callable[["Context", S, M], Any]) -> Callable[["Context", S, M], Any]:
+        def declare(run: Callable[[Context, S, M], Any]) -> Callable[[Context, S, M], Any]:
             turn = Turn(self, request, run, writes, keeps=not internal)
             self.routes[request] = Route(turn, route_to, internal)  # type: ignore[index]
             return run
@@ -119,10 +117,10 @@ class Feature(Generic[S]):
 
     def hears(
         self, tell: type[M], *, writes: bool = True
-    ) -> Callable[[Callable[["Context", S, M], None]], Callable[["Context", S, M], None]]:
+    ) -> Callable[[Callable[[Context, S, M], None]], Callable[[Context, S, M], None]]:
         """Run the decorated turn when an actor of the room's kinds is told ``tell``, or its timer with it is due."""
 
-        def declare(run: Callable[["Context", S, M], None]) -> Callable[["Context", S, M], None]:
+        def declare(run: Callable[[Context, S, M], None]) -> Callable[[Context, S, M], None]:
             self.tells[tell] = Turn(self, tell, run, writes)  # type: ignore[index]
             return run
 

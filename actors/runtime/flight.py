@@ -1,0 +1,33 @@
+"""Turns that have run and wait for their commit, in order, and which of them a unique key has refused."""
+
+from actors.runtime.draft import Ran
+from actors.runtime.mailbox import Envelope
+from protocol import Defect, GuildhallError, TooOld
+from storage import Taken
+
+
+class Done:
+    """A turn that has run and waits for its commit; ``ran`` is None for a tell that was heard before."""
+
+    __slots__ = ("envelope", "result")
+
+    def __init__(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
+        self.envelope = envelope
+        self.result = result
+
+
+def find_offender(taken: Taken, flight: list[Done]) -> tuple[Done | None, GuildhallError]:
+    """The turn whose record or event clashed, and what it is answered."""
+    records = events = 0
+    for done in flight:
+        if not isinstance(done.result, Ran):
+            continue
+        if taken.record is not None and records <= taken.record < records + len(done.result.records):
+            keep = done.result.records[taken.record - records]
+            return done, keep.taken()
+        durable = sum(event.body is not None for event in done.result.events)
+        if taken.event is not None and events <= taken.event < events + durable:
+            return done, TooOld("this id was used before, longer ago than replies are kept")
+        records += len(done.result.records)
+        events += durable
+    return None, Defect()
