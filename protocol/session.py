@@ -108,6 +108,7 @@ class ServerSession:
         *,
         now_ms: Callable[[], int],
         new_trace: Callable[[], str],
+        hello_s: float = HELLO_S,
     ) -> None:
         self.wire = wire
         self.state = SessionState.AWAITING_HELLO
@@ -115,7 +116,7 @@ class ServerSession:
         self._now_ms = now_ms
         self._new_trace = new_trace
         self._reactions = self._REACTIONS[SessionState.AWAITING_HELLO]
-        self._deadline = now + HELLO_S
+        self._deadline = now + hello_s
         self._heard = now
         self._silence_s = 0.0
         self._early: list[Request[Any]] = []

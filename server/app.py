@@ -133,6 +133,7 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
             )
         )
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
+        meters.store_up = True
         epoch = await _epoch(store)
         bus = CountedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch, meters)
         status.bus = bus

@@ -1,14 +1,12 @@
 """The list of rooms. A new feature is one import and one line here (docs/write-a-feature.md)."""
 
-from pathlib import Path
 from typing import Any
 
 from actors.account import account, family
 from actors.chat import channels, chat, world
 from actors.guild import guild, seat
 from actors.player import profile, sessions
-from actors.runtime import Blueprint, Feature, NotReadable
-from server.session import TooManyTopics
+from actors.runtime import Blueprint, Feature
 
 FEATURES: tuple[Feature[Any], ...] = (
     profile,
@@ -21,8 +19,6 @@ FEATURES: tuple[Feature[Any], ...] = (
     account,
     family,
 )
-ERRORS_OF_THE_SERVER = (NotReadable, TooManyTopics)
-CATALOGUE = Path(__file__).parent.parent / "protocol" / "catalogue.json"
 
 
 def blueprint() -> Blueprint:

@@ -132,6 +132,7 @@ class Gateway:
             parts.clock.monotonic(),
             now_ms=parts.clock.now_ms,
             new_trace=parts.node.host.trace,
+            hello_s=self._config.hello_timeout_s,
         )
         session = Session(
             connection=connection,

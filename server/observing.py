@@ -45,6 +45,7 @@ class MeterObserver:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._isolated: set[str] = set()
 
     def __call__(self, event: RuntimeEvent) -> None:
         meters = self._meters
@@ -72,8 +73,11 @@ class MeterObserver:
                 kind = event.actor.partition(":")[0]
                 meters.passivated.add(kind)
                 meters.active.add(kind, -1)
+                self._isolated.discard(event.actor)
+                meters.quarantined = len(self._isolated)
             case Isolated():
-                meters.quarantined += 1
+                self._isolated.add(event.actor)
+                meters.quarantined = len(self._isolated)
             case StoreLost():
                 meters.store_up = False
             case _:

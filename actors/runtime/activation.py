@@ -19,7 +19,7 @@ from actors.runtime.context import Deferred, OpRef
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Told
-from actors.runtime.observer import Observer, SlowTurn, TurnRan
+from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
 from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
@@ -361,6 +361,7 @@ class Activation:
         self.quarantined = reason
         self.quarantined_until = self._host.monotonic() + seconds
         log.error("actor.quarantined", actor=self.address, reason=reason)
+        self._host.observe(Isolated(self.address, reason))
         waiting = [*self._mailbox, *(e for waiters in self._waiters.values() for e in waiters)]
         self._mailbox.clear()
         self._waiters.clear()

@@ -19,7 +19,7 @@ from actors.runtime.clock import Clock
 from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
 from actors.runtime.mailbox import Answer, Envelope
-from actors.runtime.observer import Activated, Dropped, Isolated, Observer, Passivated, StoreLost
+from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
 from actors.runtime.slices import NewerSchema
 from protocol import Unavailable
 from storage import Snapshot, Store, StoreDown
@@ -249,7 +249,6 @@ class Host:
         except (NewerSchema, msgspec.MsgspecError, KeyError) as error:
             reason = f"cannot be loaded: {error}"
             activation.quarantine(reason)
-            self.observe(Isolated(snapshot.actor, reason))
             return
         self.observe(Activated(snapshot.actor, snapshot.fence))
         activation.opened(actor)

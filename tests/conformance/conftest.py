@@ -1,11 +1,13 @@
 """A migrated store of each engine: every promise of ``Store`` is tested on all of them."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from storage import Migration, Store, migrate, open_store
 from tests.conformance.nodes import alive
+from tests.support.memory_store import MemoryStore
 
 ROOM = (
     Migration(
@@ -30,17 +32,22 @@ def empty_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-async def store_url(empty_url: str) -> str:
-    """Storage URL of a migrated database."""
-    await migrate(empty_url, {"purse": ROOM})
-    return empty_url
-
-
-@pytest.fixture
-async def store(store_url: str) -> AsyncIterator[Store]:
-    """An open store on which nodes ``north`` and ``south`` are alive."""
-    async with open_store(store_url) as opened:
+@pytest.fixture(params=["memory", "sqlite", "mysql"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An open store on which nodes ``north`` and ``south`` are alive; ``memory`` is the one that other tests run on."""
+    async with _opened(request) as opened:
         await alive(opened, "north")
         await alive(opened, "south")
+        yield opened
+
+
+@asynccontextmanager
+async def _opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        with closing(MemoryStore({"purse": ROOM})) as memory:
+            yield memory
+        return
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    await migrate(url, {"purse": ROOM})
+    async with open_store(url) as opened:
         yield opened

@@ -29,7 +29,7 @@ from storage import (
 from storage.migrations import pending
 from storage.schema import with_core
 from storage.sqlite import SqliteStore
-from storage.sqlite_link import SqliteThread, transaction, translating
+from storage.sqlite_link import SqliteThread, translating
 from storage.sqlite_migrations import checked
 
 T = TypeVar("T")
