@@ -23,6 +23,7 @@ from protocol import (
 )
 
 MAX_SESSIONS = 5  # live sessions of a player; one more closes the one that was opened first
+KEEP_EVENTS = 20_000  # of player:ID; 220 a day for the 90 days that a notice of the inbox lasts (actors/mail.py)
 
 
 # What is said to clients.
@@ -139,7 +140,7 @@ class Greeting(Struct, frozen=True):
     name: str
 
 
-profile = Feature(name="profile", actor="player", state=Profile)
+profile = Feature(name="profile", actor="player", state=Profile, keep_events=KEEP_EVENTS)
 sessions = Feature(name="sessions", actor="player", state=Sessions, transient=("player",))
 profile.publishes(PlayerRenamed)
 
@@ -151,7 +152,7 @@ def may_read(_who: Profile, player: str, actor: str) -> bool:
 
 
 @profile.greeting
-def greet(who: Profile) -> Greeting:
+def greet(_ctx: Context, who: Profile) -> Greeting:
     """Say at sign-in what the player is called."""
     return Greeting(who.name)
 

@@ -50,6 +50,14 @@ FIRST_PAUSE_S = 0.01
 PACKET_MARGIN = 1024
 """Bytes of ``max_allowed_packet`` that are left free."""
 
+TRANSACTION_IDLE_S = 2
+"""A node that falls silent inside a transaction, paused or cut off, keeps its row locks for so long, whole seconds; then
+the server rolls back. Without it nobody could take over those actors before the server noticed, by default in 8 hours."""
+
+# wait_timeout is what both MySQL and MariaDB have; between transactions an idle connection may live.
+_BEGIN = b"SET SESSION wait_timeout = %d;START TRANSACTION" % TRANSACTION_IDLE_S
+_COMMIT = b"COMMIT;SET SESSION wait_timeout = DEFAULT"
+
 _NOW_MS = b"CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)"
 
 # A row that was dropped and made again must not repeat a fence, or a paused owner could write into it: hence the clock.
@@ -86,17 +94,17 @@ class MysqlStore:
             return []
 
         async def work(link: Link) -> list[Snapshot | OwnedElsewhere]:
-            _, locked, live, fence = await link.run(
-                b"START TRANSACTION;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b"
-                % (_lock(actors), _NOW_MS, _FIRST_FENCE)
+            _, _, locked, live, fence = await link.run(
+                b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b"
+                % (_BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
             )
             takeover = reads.take_over(
                 node, actors, map(ActorRow._make, locked), {name for (name,) in live}, fence[0][0]
             )
             written = _takeover_statements(takeover)
             loads = [rendered(query) for query in reads.load_queries(takeover.written)]
-            results = await self._run_all(link, [*written, *loads, b"COMMIT"])
-            return reads.snapshots(takeover, actors, results[len(written) : -1])
+            results = await self._run_all(link, [*written, *loads, _COMMIT])
+            return reads.snapshots(takeover, actors, results[len(written) : len(written) + len(loads)])
 
         return await self._transact(work, again=(Contended, Clash))
 
@@ -174,7 +182,7 @@ class MysqlStore:
             parts = [
                 part for step in commits.steps(passed, owners, oldest) for part in statements(step, self._max_packet)
             ]
-            await self._run_all(link, [*parts, b"COMMIT"])
+            await self._run_all(link, [*parts, _COMMIT])
         return [verdict or Outcome.DONE for verdict in verdicts]
 
     async def _commit_apart(self, link: Link, write: ActorWrite) -> CommitResult:
@@ -196,7 +204,7 @@ class MysqlStore:
         except Clash as clash:
             await link.run(b"ROLLBACK")
             return await self._blame(link, write, culprit, clash)
-        await link.run(b"COMMIT")
+        await link.run(_COMMIT)
         return Outcome.DONE
 
     async def _blame(self, link: Link, write: ActorWrite, culprit: Taken | None, clash: Clash) -> CommitResult:
@@ -211,11 +219,11 @@ class MysqlStore:
 
     async def _lock(self, link: Link, writes: Sequence[ActorWrite]) -> tuple[dict[str, ActorRow], dict[str, int]]:
         """Begin, lock the actors' rows in key order, and look up where the topics that are cut begin."""
-        parts = [b"START TRANSACTION", _lock([write.actor for write in writes])]
+        parts = [_BEGIN, _lock([write.actor for write in writes])]
         topics = commits.cut_topics(writes)
         if topics:
             parts.append(rendered(reads.oldest_query(topics)))
-        _, locked, *oldest = await link.run(b";".join(parts))
+        _, _, locked, *oldest = await link.run(b";".join(parts))
         rows = {row[0]: ActorRow._make(row) for row in locked}
         return rows, reads.by_topic(oldest[0]) if oldest else {}
 

@@ -20,6 +20,9 @@ Rows = list[tuple[Any, ...]]
 LOCK_WAIT_S = 3
 """How long a statement waits for another transaction's row lock, whole seconds; then the batch is tried again."""
 
+SILENT_S = 5
+"""How long the server waits for the rest of a packet, or for room to send an answer, whole seconds."""
+
 SESSION = (
     # Too long a value is an error, and a backslash escapes.
     b"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
@@ -28,6 +31,8 @@ SESSION = (
     # No gap locks between batches of neighbouring keys.
     b"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     b"SET SESSION innodb_lock_wait_timeout = %d" % LOCK_WAIT_S,
+    # A client that stops in the middle of a packet or of an answer holds its locks no longer than this.
+    b"SET SESSION net_read_timeout = %d, net_write_timeout = %d" % (SILENT_S, SILENT_S),
 )
 
 _CONTENDED = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}

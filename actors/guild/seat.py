@@ -100,7 +100,7 @@ seat.publishes(SeatChanged, GuildInvited, InviteGone)
 
 
 @seat.greeting
-def greet(held: Seat) -> SeatGreeting:
+def greet(_ctx: Context, held: Seat) -> SeatGreeting:
     """Say at sign-in which guild the player is in."""
     return SeatGreeting(held.guild)
 

@@ -18,7 +18,7 @@ from actors.runtime.actor import Actor, Changed
 from actors.runtime.context import Deferred, OpRef
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
-from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Told
+from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
 from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
@@ -215,7 +215,9 @@ class Activation:
             durable = result.durable
             if isinstance(result.reply, Deferred):
                 self._wait(envelope)
-        if durable or (isinstance(envelope, Told) and result is not None):
+        assert self.actor is not None
+        noted = result is not None and isinstance(envelope, Told | Fired) and not self.actor.draft.empty
+        if durable or noted:
             self._open.append(Done(envelope, result))
             self._host.wake(self)
         elif self._open:
@@ -256,7 +258,12 @@ class Activation:
         if self._broken or self.state is not State.ACTIVE or self.actor is None or self.actor.draft.empty:
             return None
         self._flight, self._open = self._open, []
-        return self.actor.collect()
+        try:
+            return self.actor.collect()
+        except Exception as error:  # noqa: BLE001 - a value that cannot be encoded: one turn's defect, not the node's end
+            flight, self._flight = self._flight, None
+            self._refused_by_store(Refused(f"{type(error).__name__}: {error}"), flight)
+            return None
 
     def committed(self, result: CommitResult) -> None:
         """Let go what was waiting for this commit, or start over from the last good one."""
@@ -296,6 +303,8 @@ class Activation:
         offender, error = find_offender(taken, flight)
         if offender is None:
             self._careful = True
+        elif isinstance(offender.envelope, Told) and offender.envelope.refused is not None:
+            self._report(offender.envelope, f"runs into {error.code} again although it was told so")
         elif isinstance(offender.envelope, Told) and not isinstance(error, TooOld):
             offender.envelope.refused = type(error)
         else:
@@ -355,6 +364,8 @@ class Activation:
         if self.quarantined is None:
             self.state = State.LOADING
             self._host.reload(self)
+        else:
+            self._refuse_waiting(self.quarantined)
 
     def quarantine(self, reason: str, seconds: float = 60.0) -> None:
         """Answer nothing until an operator has looked or ``seconds`` have passed, then load afresh."""
@@ -362,6 +373,9 @@ class Activation:
         self.quarantined_until = self._host.monotonic() + seconds
         log.error("actor.quarantined", actor=self.address, reason=reason)
         self._host.observe(Isolated(self.address, reason))
+        self._refuse_waiting(reason)
+
+    def _refuse_waiting(self, reason: str) -> None:
         waiting = [*self._mailbox, *(e for waiters in self._waiters.values() for e in waiters)]
         self._mailbox.clear()
         self._waiters.clear()
@@ -401,3 +415,9 @@ class Activation:
         for envelope in waiting:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
+        for ref in list(self._waiters):
+            left = [envelope for envelope in self._waiters[ref] if not envelope.finished]
+            if left:
+                self._waiters[ref] = left
+            else:
+                del self._waiters[ref]

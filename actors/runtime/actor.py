@@ -66,7 +66,7 @@ class Actor:
             GuildhallError: the turn refused, or the id was used for another body or is too old.
         """
         if type(request) is TopicOpen:
-            return Ran(self._open_topic(request, caller.player))
+            return Ran(self._open_topic(request, caller.player, now_ms))
         turn = self.kind.turns.get(type(request))
         if turn is None:
             raise Invalid(f"{self.kind.name} actors take no such request")
@@ -141,8 +141,9 @@ class Actor:
 
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
+        self.context.effects = []
         return {
-            name: slot.feature.greets(slot.state)
+            name: slot.feature.greets(self.context, slot.state)
             for name, slot in self._slots.items()
             if slot.feature.greets is not None
         }
@@ -200,7 +201,7 @@ class Actor:
         if ran.durable:
             self.draft.keep_op(player, kept)
 
-    def _open_topic(self, request: TopicOpen, player: str) -> TopicOpened:
+    def _open_topic(self, request: TopicOpen, player: str, now_ms: int) -> TopicOpened:
         topic = request.topic
         prefix = topic.removesuffix(self.address)
         feature = self.kind.topics.get(prefix)
@@ -210,5 +211,6 @@ class Actor:
         if not may_read(self._slots[feature.name].state, player, self.address):
             raise NotReadable(f"{player} may not follow {topic}")
         here = self.position_of(topic)
+        self.context.now_ms = max(self.context.now_ms, now_ms)
         state = self.greetings() if request.greet else None
         return TopicOpened(re=request.id, epoch=here.epoch, seq=here.seq, floor=here.floor, state=state)

@@ -87,7 +87,7 @@ class Feature(Generic[S]):
         self.tells: dict[type[Tell], Turn] = {}
         self.queries: dict[type[Ticket], Callable[..., Reply]] = {}
         self.topics: dict[str, Callable[[S, str, str], bool]] = {}
-        self.greets: Callable[[S], Struct] | None = None
+        self.greets: Callable[["Context", S], Struct] | None = None
         self.events: list[type[Message]] = []
 
     def handles(
@@ -144,8 +144,11 @@ class Feature(Generic[S]):
 
         return declare
 
-    def greeting(self, greet: Callable[[S], Struct]) -> Callable[[S], Struct]:
-        """Have the struct that ``greet`` makes of a player's slice put into the welcome, under the room's name."""
+    def greeting(self, greet: Callable[["Context", S], Struct]) -> Callable[["Context", S], Struct]:
+        """Have the struct that ``greet`` makes of a player's slice put into the welcome, under the room's name.
+
+        It is run at sign-in and only looks: the context is there for the time and the place of a topic.
+        """
         self.greets = greet
         return greet
 

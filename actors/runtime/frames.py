@@ -23,6 +23,8 @@ class AskFrame(Struct, tag="ask", array_like=True):
     name: str
     session: tuple[str, str, str] | None
     body: bytes
+    sure: bool = False
+    """Whether the actor's row says that the receiving node owns it."""
 
 
 class TellFrame(Struct, tag="tell", array_like=True):
@@ -34,6 +36,7 @@ class TellFrame(Struct, tag="tell", array_like=True):
     sender: str
     sent: int
     body: bytes
+    sure: bool = False
 
 
 class FireFrame(Struct, tag="fire", array_like=True):
@@ -44,6 +47,7 @@ class FireFrame(Struct, tag="fire", array_like=True):
     address: str
     name: str
     due_ms: int
+    sure: bool = False
 
 
 class Refusal(Struct, array_like=True):
@@ -57,7 +61,7 @@ class Refusal(Struct, array_like=True):
 
 
 class AnswerFrame(Struct, tag="answer", array_like=True):
-    """What became of the frame ``number``. ``moved``: not here; ``owner`` where it is known."""
+    """What became of the frame ``number``. ``moved``: not here; ``owner`` where it is known, ``sure`` if by the row."""
 
     number: int
     reply: bytes | None = None
@@ -66,6 +70,7 @@ class AnswerFrame(Struct, tag="answer", array_like=True):
     follows: list[Follow | Unfollow] = []
     moved: bool = False
     owner: str | None = None
+    sure: bool = False
 
 
 class CommandFrame(Struct, tag="command", array_like=True):

@@ -192,17 +192,19 @@ class Host:
             self._refuse_all()
             return
         until = self._clock.monotonic() + ROUND_S
-        for _ in range(len(ready)):
-            activation = ready.popleft()
-            activation.queued = False
-            if activation.run(TURNS_PER_ROUND):
-                activation.queued = True
-                ready.append(activation)
-            if self._clock.monotonic() > until:
-                break
-        self._scheduled = bool(ready)
-        if ready:
-            self._running_loop().call_soon(self._round)
+        try:
+            for _ in range(len(ready)):
+                activation = ready.popleft()
+                activation.queued = False
+                if activation.run(TURNS_PER_ROUND):
+                    activation.queued = True
+                    ready.append(activation)
+                if self._clock.monotonic() > until:
+                    break
+        finally:  # whatever a receiver of answers has raised: the other actors run on
+            self._scheduled = bool(ready)
+            if ready:
+                self._running_loop().call_soon(self._round)
 
     def _refuse_all(self) -> None:
         """The lease is over, as after a long pause of the process: not even a read is answered."""

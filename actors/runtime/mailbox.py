@@ -35,7 +35,7 @@ Deliver = Callable[[Answer], None]
 class Envelope:
     """A message on its way to an actor. ``finish`` answers it once; later answers are dropped."""
 
-    __slots__ = ("_deliver", "address", "deadline", "since", "tries")
+    __slots__ = ("_deliver", "address", "deadline", "owner", "since", "tries")
 
     def __init__(self, address: str, deliver: Deliver, deadline: float) -> None:
         self.address = address
@@ -45,6 +45,9 @@ class Envelope:
         """Monotonic seconds at which it came into the mailbox."""
         self.tries = 0
         """How often it was sent on because the actor had moved."""
+        self.owner: str | None = None
+        """The node that the actor's row names, where that was asked. It opens the actor, wherever it would be placed:
+        nobody else can before its lease ends."""
         self._deliver: Deliver | None = deliver
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:

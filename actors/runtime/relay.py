@@ -19,7 +19,7 @@ from actors.runtime.clock import Clock
 from actors.runtime.host import Host
 from actors.runtime.mailbox import Answer
 from actors.runtime.router import Router
-from protocol import Defect
+from protocol import Defect, Invalid
 from storage import Snapshot, TellRow
 
 log = structlog.get_logger()
@@ -123,6 +123,9 @@ class Relay:
         if self._pairs.get(key) is not pair or not pair.rows or pair.rows[0] is not row:
             return  # the sender was loaded anew meanwhile
         error = answer.error
+        if error is not None and error.code == Invalid.code:
+            self._done(key, pair, f"nobody hears it: {error}")
+            return
         if error is None or error.retry == "never":
             if error is not None:
                 log.warning(

@@ -156,20 +156,21 @@ class Router:
         if self._blueprint.kind_of(address) is None:
             envelope.finish(Answer(error=Invalid(f"there are no actors like {address!r}")))
             return
-        node = self._directory.locate(address)
+        node = self._node if envelope.owner == self._node else self._directory.locate(address)
         if node == self._node:
             self._host.open(address).post(envelope)
         else:
             self._send(envelope, node)
 
-    def redirect(self, waiting: list[Envelope], owner: str | None) -> None:
-        """Send on what waited for an actor that is not here (any more)."""
+    def redirect(self, waiting: list[Envelope], owner: str | None, *, sure: bool = True) -> None:
+        """Send on what waited for an actor that is not here (any more); ``sure``: its row names ``owner``."""
         for envelope in waiting:
             if owner is not None:
                 self._directory.learn(envelope.address, owner)
+            envelope.owner = owner if sure else None
             envelope.tries += 1
             if isinstance(envelope, _Remote):
-                envelope.move(owner)
+                envelope.move(owner, sure=sure)
             elif envelope.tries > MOVES:
                 envelope.finish(Answer(error=Unavailable("the actor keeps moving", retry_after_ms=500)))
             else:
@@ -183,9 +184,10 @@ class Router:
     def _send(self, envelope: Envelope, node: str) -> None:
         self._number += 1
         self._sent[self._number] = _Sent(envelope, node, self._clock.monotonic() + RESEND_S)
-        self._bus.publish(node_channel(node), encode(self._frame(envelope, self._number)))
+        self._bus.publish(node_channel(node), encode(self._frame(envelope, self._number, node)))
 
-    def _frame(self, envelope: Envelope, number: int) -> Frame:
+    def _frame(self, envelope: Envelope, number: int, node: str) -> Frame:
+        sure = envelope.owner == node
         if isinstance(envelope, Asked):
             caller = envelope.caller
             ref = caller.session
@@ -198,12 +200,13 @@ class Router:
                 caller.name,
                 session,
                 encode(envelope.request),
+                sure,
             )
         if isinstance(envelope, Told):
             body = encode(envelope.tell)
-            return TellFrame(number, self._node, envelope.address, envelope.sender, envelope.number, body)
+            return TellFrame(number, self._node, envelope.address, envelope.sender, envelope.number, body, sure)
         assert isinstance(envelope, Fired)
-        return FireFrame(number, self._node, envelope.address, envelope.name, envelope.due_ms)
+        return FireFrame(number, self._node, envelope.address, envelope.name, envelope.due_ms, sure)
 
     def _answered(self, frame: AnswerFrame) -> None:
         sent = self._sent.pop(frame.number, None)
@@ -212,7 +215,7 @@ class Router:
         envelope = sent.envelope
         if frame.moved:
             self._directory.forget(envelope.address)
-            self.redirect([envelope], frame.owner)
+            self.redirect([envelope], frame.owner, sure=frame.sure)
         elif frame.refusal is not None:
             envelope.finish(Answer(error=RemoteRefusal(frame.refusal)))
         elif frame.ticket is not None:
@@ -241,7 +244,7 @@ class Router:
                     sent.envelope.finish(Answer(error=late))
                 elif sent.resend_at <= now:
                     sent.resend_at = now + RESEND_S
-                    self._bus.publish(node_channel(sent.node), encode(self._frame(sent.envelope, number)))
+                    self._bus.publish(node_channel(sent.node), encode(self._frame(sent.envelope, number, sent.node)))
 
     # From another node.
     def _receive(self, payload: bytes) -> None:
@@ -266,8 +269,10 @@ class Router:
             return
         address = frame.address
         activation = self._host.find(address)
+        if frame.sure:
+            envelope.owner = self._node
         if activation is None:
-            node = self._directory.locate(address)
+            node = self._node if frame.sure else self._directory.locate(address)
             if node != self._node:
                 envelope.move(node if node != frame.node else None)
                 return
@@ -326,9 +331,9 @@ class _ReplyTo:
             frame.reply = encode(answer.reply)
         self._bus.publish(node_channel(self._node), encode(frame))
 
-    def moved(self, owner: str | None) -> None:
+    def moved(self, owner: str | None, *, sure: bool) -> None:
         """Say that the actor is not here."""
-        frame = AnswerFrame(self._number, moved=True, owner=owner)
+        frame = AnswerFrame(self._number, moved=True, owner=owner, sure=sure)
         self._bus.publish(node_channel(self._node), encode(frame))
 
 
@@ -337,11 +342,11 @@ class _Remote(Envelope):
 
     __slots__ = ()
 
-    def move(self, owner: str | None) -> None:
+    def move(self, owner: str | None, *, sure: bool = False) -> None:
         """Send it back."""
         deliver, self._deliver = self._deliver, None
         if isinstance(deliver, _ReplyTo):
-            deliver.moved(owner)
+            deliver.moved(owner, sure=sure)
 
 
 class _RemoteAsked(_Remote, Asked):

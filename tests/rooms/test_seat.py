@@ -40,7 +40,7 @@ from actors.guild import (
     Vacated,
     seat,
 )
-from actors.guild.seat import NameTicket, SeatGreeting, greet
+from actors.guild.seat import NameTicket, SeatGreeting
 from actors.runtime import Deferred, OpRef
 from actors.runtime.context import AnswerOp
 from protocol import Tell
@@ -405,8 +405,8 @@ class TestInvitations:
 
 class TestLooking:
     def test_the_welcome_says_which_guild(self) -> None:
-        assert greet(seated().state) == SeatGreeting("42")
-        assert greet(ann().state) == SeatGreeting(None)
+        assert seated().actor.greetings() == {"seat": SeatGreeting("42")}
+        assert ann().actor.greetings() == {"seat": SeatGreeting(None)}
 
     def test_a_guild_is_found_by_a_name_that_looks_the_same(self) -> None:
         ticket = ann().ask(GuildFind(id="f1", name="IRON W0LVES"))
