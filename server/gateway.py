@@ -170,7 +170,7 @@ class Gateway:
 
     # Sessions.
     def _signed_in(self, session: Session, ref: SessionRef) -> None:
-        if not session.machine_open:
+        if not session.open:
             self._tell_closed(session.player, ref)
             return
         self._by_generation[ref.generation] = session

@@ -26,6 +26,7 @@ from protocol import (
     Reply,
     Request,
     ServerSession,
+    SessionState,
     TopicSync,
     TopicSynced,
     Wire,
@@ -235,7 +236,7 @@ class Session:
             self._pieces.append(self._framed(reply, re))
             self._later()
         for follow in follows:
-            if not self.machine_open:
+            if not self.open:
                 return
             if isinstance(follow, Follow):
                 self._hub.follow(self, follow)
@@ -320,7 +321,7 @@ class Session:
 
     # Closing.
     @property
-    def machine_open(self) -> bool:
+    def open(self) -> bool:
         """Whether the connection can still carry messages."""
         return self._connection.open
 
@@ -350,8 +351,9 @@ class Session:
         now = self._monotonic()
         expired = self.machine.expired(now)
         if expired is not None:
-            self._timer = None
             self.close(expired.code, expired.reason)
+        if self.machine.state is SessionState.CLOSED:
+            self._timer = None
             return
         self._timer = self._loop.call_later(max(self.machine.deadline - now, 0.01), self._watch)
 

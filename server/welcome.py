@@ -105,7 +105,7 @@ class _Opening:
         session = self._session
         session.signed_in(self._identity.player, opened.name, self._ref)
         self._welcomer.on_signed_in(session, self._ref)
-        if not session.machine_open:
+        if not session.open:
             return  # it went away meanwhile; signing in has registered it, and closing has undone that
         own = f"player:{self._identity.player}"
         cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
@@ -155,7 +155,7 @@ class _Opening:
             config=options.config,
             state=self._state,
         )
-        if not session.machine_open:
+        if not session.open:
             return
         early = session.machine.opened(welcome)
         session.deliver_and_follow(self._hello.id, welcome, self._follows)
