@@ -22,12 +22,13 @@ from actors.guild import (
     guild,
     seat,
 )
+from actors.mail import mail
 from actors.runtime import Feature
 from protocol import Request
 from tests.support.post import PostOffice
 
 GUILD_ROOM: list[Feature[Any]] = [guild, chat, channels, seat]
-PLAYER_ROOM: list[Feature[Any]] = [seat, channels, guild, chat]
+PLAYER_ROOM: list[Feature[Any]] = [seat, channels, mail, guild, chat]
 PLAYERS = ["ann", "bo", "cy", "di"]
 NAMES = ["Wolves", "W0lves", "Bears"]
 
