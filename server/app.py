@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
@@ -25,6 +24,7 @@ from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http
+from server.lifetime import first, signals, unless
 from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
@@ -41,14 +41,18 @@ SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 async def serve(config: Config) -> int:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code."""
     configure_logging(config.log, dev=config.auth.dev)
-    stop, hurry = _signals()
-    async with running_server(config) as server:
+    stop, hurry = signals()
+    async with AsyncExitStack() as up:
+        server = await unless(stop, up.enter_async_context(running_server(config)))
+        if server is None:
+            log.info("server.stopped", while_starting=True)
+            return 0
         _settle_collector()
         if config.auth.dev:
             _say_where(config, server)
         await stop.wait()
         log.info("server.draining", sessions=server.gateway.sessions)
-        await _first(server.drain(config.gateway.drain_s), hurry)
+        await first(server.drain(config.gateway.drain_s), hurry)
     log.info("server.stopped")
     return 0
 
@@ -282,29 +286,6 @@ def _settle_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """(stop, hurry): set by the first and the second SIGTERM or SIGINT."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def asked() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    return stop, hurry
-
-
-async def _first(work: Any, hurry: asyncio.Event) -> None:
-    """Do ``work`` unless ``hurry`` comes first."""
-    async with asyncio.TaskGroup() as tasks:
-        working = tasks.create_task(work, name="drain")
-        hurrying = tasks.create_task(hurry.wait(), name="hurry")
-        await asyncio.wait({working, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        working.cancel()
-        hurrying.cancel()
 
 
 def _say_where(config: Config, server: Server) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from actors.account import account, family
 from actors.chat import channels, chat, world
 from actors.guild import guild, seat
+from actors.mail import mail
 from actors.player import profile, sessions
 from actors.runtime import Blueprint, Feature
 
@@ -16,6 +17,7 @@ FEATURES: tuple[Feature[Any], ...] = (
     chat,
     world,
     channels,
+    mail,
     account,
     family,
 )

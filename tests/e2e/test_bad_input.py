@@ -158,10 +158,15 @@ async def test_no_subprotocol_means_json(server: NodeProcess) -> None:
         assert json.loads(await socket.recv())["t"] == "welcome"
 
 
-async def test_a_database_that_is_down_at_start_is_waited_for_and_readyz_says_so(tmp_path: Path) -> None:
+async def test_a_database_that_is_down_at_start_is_waited_for_readyz_says_so_and_sigterm_is_heard(tmp_path: Path) -> None:
     with private_mariadb() as database:
         url = database.url("late")
         database.kill()
+        impatient = NodeProcess(tmp_path, "impatient", "--store", url)
+        impatient.start(wait=False)
+        while not (await asyncio.to_thread(impatient.readyz))[0]:
+            await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(impatient.terminate) == 0, impatient.tail()
         waiting = NodeProcess(tmp_path, "waiting", "--store", url)
         try:
             waiting.start(wait=False)

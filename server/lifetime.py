@@ -1,0 +1,51 @@
+"""How long a node lives: until it is asked to stop, at once if it has not started yet, soon after a second asking."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """(stop, hurry): set by the first and the second SIGTERM or SIGINT."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    return stop, hurry
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What ``work`` gives, in this same task; None if ``stop`` comes first, then it is cancelled. A node that waits for
+    its database must be free to go."""
+    try:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(_then(stop, limit), name="stop-while-starting")
+            result = await work
+            asked.cancel()
+            return result
+    except TimeoutError:
+        if not stop.is_set():
+            raise
+        return None
+
+
+async def _then(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def first(work: Any, hurry: asyncio.Event) -> None:
+    """Do ``work`` unless ``hurry`` comes first."""
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work, name="drain")
+        hurrying = tasks.create_task(hurry.wait(), name="hurry")
+        await asyncio.wait({working, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        hurrying.cancel()
