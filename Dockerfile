@@ -14,13 +14,13 @@ COPY actors/ actors/
 COPY server/ server/
 COPY deploy/healthcheck.py ./
 # The root file system is read-only where it runs, so Python's bytecode is written now.
-RUN /opt/guildhall/bin/python -m compileall -q . && mkdir data
+RUN /opt/guildhall/bin/python -m compileall -q . && mkdir -p /srv/writable/data
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/guildhall/ /opt/guildhall/
 COPY --from=build /srv/guildhall/ /srv/guildhall/
-# The one folder that a node may write to: the SQLite file of a node that is alone. A cluster does not use it.
-COPY --from=build --chown=10001:10001 /srv/guildhall/data/ /srv/guildhall/data/
+# Its folder data is the one that a node may write to: the SQLite file of a node that is alone. A cluster has no use for it.
+COPY --from=build --chown=10001:10001 /srv/writable/ /srv/guildhall/
 WORKDIR /srv/guildhall
 ENV PATH=/opt/guildhall/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -7,6 +7,7 @@ reads them; the other writes (or loads) everything and commits. Reads run by the
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from storage import commits, reads
 from storage.commits import ActorRow
 from storage.faults import Clash, Contended, Unusable
 from storage.migrations import SchemaBehind, pending
-from storage.mysql_link import Link, MysqlPool, Rows
+from storage.mysql_link import BEGIN, COMMIT, ROLLBACK, Link, MysqlPool, Rows
 from storage.mysql_migrations import applied
 from storage.mysql_text import literal, packets, rendered, statements
 from storage.reads import Query
@@ -47,16 +48,11 @@ ATTEMPTS = 6
 FIRST_PAUSE_S = 0.01
 """Upper bound of the first random pause after a deadlock; it doubles with every try."""
 
+RENEWAL_S = 0.5
+"""A try to renew a lease may take so long however short the lease is, seconds."""
+
 PACKET_MARGIN = 1024
 """Bytes of ``max_allowed_packet`` that are left free."""
-
-TRANSACTION_IDLE_S = 2
-"""A node that falls silent inside a transaction, paused or cut off, keeps its row locks for so long, whole seconds; then
-the server rolls back. Without it nobody could take over those actors before the server noticed, by default in 8 hours."""
-
-# wait_timeout is what both MySQL and MariaDB have; between transactions an idle connection may live.
-_BEGIN = b"SET SESSION wait_timeout = %d;START TRANSACTION" % TRANSACTION_IDLE_S
-_COMMIT = b"COMMIT;SET SESSION wait_timeout = DEFAULT"
 
 _NOW_MS = b"CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)"
 
@@ -68,23 +64,26 @@ class MysqlOptions(Struct, frozen=True):
     """How a node uses its server."""
 
     connections: int = 8
-    """At most so many at once; a commit lane needs one, reads share the rest."""
+    """At most so many at once; a commit lane needs one, reads share the rest. One more renews the lease."""
     timeout_s: float = 10.0
     """For each call of the Store, waiting for a connection included; then it is StoreDown."""
 
 
 class MysqlStore:
-    """See ``Store``. ``random`` and ``sleep`` space out the tries after a deadlock."""
+    """See ``Store``. ``random`` and ``sleep`` space out the tries after a deadlock. ``renewals``: connections for
+    leases alone, so that a renewal waits behind no read and no commit."""
 
     def __init__(
         self,
         pool: MysqlPool,
         *,
         max_packet: int,
+        renewals: MysqlPool | None = None,
         random: Random | None = None,
         sleep: Sleep = asyncio.sleep,  # noqa: TID251 - a pause between tries, not part of any promise
     ) -> None:
         self._pool = pool
+        self._renewals = renewals or pool
         self._max_packet = max_packet
         self._random = random or Random()  # noqa: S311 - jitter
         self._sleep = sleep
@@ -95,15 +94,14 @@ class MysqlStore:
 
         async def work(link: Link) -> list[Snapshot | OwnedElsewhere]:
             _, _, locked, live, fence = await link.run(
-                b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b"
-                % (_BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
+                b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b" % (BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
             )
             takeover = reads.take_over(
                 node, actors, map(ActorRow._make, locked), {name for (name,) in live}, fence[0][0]
             )
             written = _takeover_statements(takeover)
             loads = [rendered(query) for query in reads.load_queries(takeover.written)]
-            results = await self._run_all(link, [*written, *loads, _COMMIT])
+            results = await self._run_all(link, [*written, *loads, COMMIT])
             return reads.snapshots(takeover, actors, results[len(written) : len(written) + len(loads)])
 
         return await self._transact(work, again=(Contended, Clash))
@@ -153,7 +151,9 @@ class MysqlStore:
             kept,
             _NOW_MS,
         )
-        _, rows, ((now_ms,),) = await self._transact(lambda link: link.run(packet))
+        # Half a lease leaves time for a second try: this connection may be the only thing that is broken.
+        renew = partial(self._renewals.run, within_s=max(lease_s / 2, RENEWAL_S))
+        _, rows, ((now_ms,),) = await self._transact(lambda link: link.run(packet), run=renew)
         forgotten = reads.forgotten(rows, now_ms)
         if forgotten:
             await self._forget(forgotten)
@@ -176,13 +176,13 @@ class MysqlStore:
         verdicts = [commits.judge(write, rows.get(write.actor)) for write in writes]
         passed = [w for w, verdict in zip(writes, verdicts, strict=True) if verdict is None]
         if not passed:
-            await link.run(b"ROLLBACK")
+            await link.run(ROLLBACK)
         else:
             owners = {actor: row.owner for actor, row in rows.items()}
             parts = [
                 part for step in commits.steps(passed, owners, oldest) for part in statements(step, self._max_packet)
             ]
-            await self._run_all(link, [*parts, _COMMIT])
+            await self._run_all(link, [*parts, COMMIT])
         return [verdict or Outcome.DONE for verdict in verdicts]
 
     async def _commit_apart(self, link: Link, write: ActorWrite) -> CommitResult:
@@ -191,7 +191,7 @@ class MysqlStore:
         row = rows.get(write.actor)
         verdict = commits.judge(write, row)
         if verdict is not None or row is None:
-            await link.run(b"ROLLBACK")
+            await link.run(ROLLBACK)
             return verdict or Outcome.FENCED
         culprit: Taken | None = None
         try:
@@ -199,12 +199,12 @@ class MysqlStore:
                 culprit = step.culprit if isinstance(step, commits.Put) else None
                 await self._run_all(link, statements(step, self._max_packet))
         except Unusable as refusal:
-            await link.run(b"ROLLBACK")
+            await link.run(ROLLBACK)
             return Refused(str(refusal))
         except Clash as clash:
-            await link.run(b"ROLLBACK")
+            await link.run(ROLLBACK)
             return await self._blame(link, write, culprit, clash)
-        await link.run(_COMMIT)
+        await link.run(COMMIT)
         return Outcome.DONE
 
     async def _blame(self, link: Link, write: ActorWrite, culprit: Taken | None, clash: Clash) -> CommitResult:
@@ -219,7 +219,7 @@ class MysqlStore:
 
     async def _lock(self, link: Link, writes: Sequence[ActorWrite]) -> tuple[dict[str, ActorRow], dict[str, int]]:
         """Begin, lock the actors' rows in key order, and look up where the topics that are cut begin."""
-        parts = [_BEGIN, _lock([write.actor for write in writes])]
+        parts = [BEGIN, _lock([write.actor for write in writes])]
         topics = commits.cut_topics(writes)
         if topics:
             parts.append(rendered(reads.oldest_query(topics)))
@@ -242,17 +242,19 @@ class MysqlStore:
         self,
         work: Callable[[Link], Awaitable[T]],
         again: tuple[type[Exception], ...] = (Contended,),
+        run: Callable[[Callable[[Link], Awaitable[T]]], Awaitable[T]] | None = None,
     ) -> T:
         """Do ``work``, and again after a random pause if others were in the way."""
+        run = run or self._pool.run
         pause_s = FIRST_PAUSE_S
         for _ in range(ATTEMPTS - 1):
             try:
-                return await self._pool.run(work)
+                return await run(work)
             except again:
                 await self._sleep(self._random.uniform(0, pause_s))
                 pause_s *= 2
         try:
-            return await self._pool.run(work)
+            return await run(work)
         except again as error:
             raise StoreDown(f"others were in the way {ATTEMPTS} times: {error}") from error
 
@@ -290,11 +292,13 @@ async def open_mysql(
         StoreDown: the server does not answer, does not admit us or has no such database.
     """
     pool = MysqlPool(place, size=options.connections, timeout_s=options.timeout_s)
+    renewals = MysqlPool(place, size=1, timeout_s=options.timeout_s)
     try:
         missing = pending({"core": CORE}, await pool.run(applied))
         if missing:
             raise SchemaBehind(f"{place} has not been migrated: {missing[0].name} is missing; run the migrations")
         ((row,),) = await pool.run(lambda link: link.run(b"SELECT @@max_allowed_packet"))
-        yield MysqlStore(pool, max_packet=row[0] - PACKET_MARGIN)
+        yield MysqlStore(pool, max_packet=row[0] - PACKET_MARGIN, renewals=renewals)
     finally:
         await pool.aclose()
+        await renewals.aclose()

@@ -1,6 +1,7 @@
 """Connections to MySQL and MariaDB: what runs a packet of statements, and the pool that keeps them."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -19,6 +20,15 @@ Rows = list[tuple[Any, ...]]
 
 LOCK_WAIT_S = 3
 """How long a statement waits for another transaction's row lock, whole seconds; then the batch is tried again."""
+
+TRANSACTION_IDLE_S = 2
+"""A node that falls silent inside a transaction, paused or cut off, keeps its row locks for so long, whole seconds;
+then the server rolls back. Else nobody could take its actors over before the server noticed: by default in 8 hours."""
+
+# wait_timeout is what both MySQL and MariaDB have; between transactions an idle connection may live.
+BEGIN = b"SET SESSION wait_timeout = %d;START TRANSACTION" % TRANSACTION_IDLE_S
+COMMIT = b"COMMIT;SET SESSION wait_timeout = DEFAULT"
+ROLLBACK = b"ROLLBACK;SET SESSION wait_timeout = DEFAULT"
 
 SILENT_S = 5
 """How long the server waits for the rest of a packet, or for room to send an answer, whole seconds."""
@@ -177,27 +187,30 @@ class MysqlPool:
         self._idle: list[Link] = []
         self._closed = False
 
-    async def run(self, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Link], Awaitable[T]], *, within_s: float = math.inf) -> T:
         """Do ``work`` on a connection. A transaction that ``work`` leaves open by an error is rolled back.
+
+        The deadline is the pool's, or ``within_s`` where that is shorter.
 
         Raises:
             StoreDown: connecting, waiting and ``work`` took longer than the deadline, or the connection broke.
         """
+        timeout_s = min(self._timeout_s, within_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 try:
                     return await self._run(work)
                 except _Stale:
                     return await self._run(work)
         except TimeoutError as error:
-            raise StoreDown(f"{self._place}: no answer within {self._timeout_s:g} s") from error
+            raise StoreDown(f"{self._place}: no answer within {timeout_s:g} s") from error
 
     async def _run(self, work: Callable[[Link], Awaitable[T]]) -> T:
         async with self._link() as link:
             try:
                 return await work(link)
             except (Clash, Contended, Unusable):
-                await link.run(b"ROLLBACK")
+                await link.run(ROLLBACK)
                 raise
 
     @asynccontextmanager

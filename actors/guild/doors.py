@@ -12,6 +12,7 @@ from actors.guild.errors import (
     TooManyInvites,
 )
 from actors.guild.events import ApplicationClosed, Applied, InviteClosed, InviteOpened
+from actors.guild.letters import write_invited
 from actors.guild.messages import (
     GuildAccept,
     GuildAccepted,
@@ -154,6 +155,7 @@ def invite(ctx: Context, roster: Roster, msg: GuildInvite) -> GuildInviteSent:
         f"player:{msg.player}",
         Invited(name=roster.name, by=ctx.caller, made_ms=ctx.now_ms, expires_ms=expires_ms),
     )
+    write_invited(ctx, roster, msg.player, expires_ms)
     _wake_at_next_expiry(ctx, roster)
     return GuildInviteSent(guild=ctx.key, player=msg.player, expires_at=expires_ms)
 

@@ -10,6 +10,7 @@ from actors.guild.events import (
     PlayerUnbanned,
     RoleChanged,
 )
+from actors.guild.letters import write_demoted, write_promoted
 from actors.guild.messages import (
     GuildBan,
     GuildBanned,
@@ -55,6 +56,7 @@ def promote(ctx: Context, roster: Roster, msg: GuildPromote) -> GuildPromoted:
         raise RoleAtLimit(f"{msg.player} is an officer; guild.transfer hands over the leadership")
     target.role = "officer"
     ctx.publish(ctx.actor, RoleChanged(player=msg.player, role="officer", by=ctx.caller))
+    write_promoted(ctx, roster, msg.player, by=ctx.caller)
     return GuildPromoted(guild=ctx.key, player=msg.player, role="officer")
 
 
@@ -73,6 +75,7 @@ def demote(ctx: Context, roster: Roster, msg: GuildDemote) -> GuildDemoted:
         raise RoleAtLimit(f"{msg.player} is a plain member")
     target.role = "member"
     ctx.publish(ctx.actor, RoleChanged(player=msg.player, role="member", by=ctx.caller))
+    write_demoted(ctx, roster, msg.player, by=ctx.caller)
     return GuildDemoted(guild=ctx.key, player=msg.player, role="member")
 
 
@@ -95,6 +98,7 @@ def transfer(ctx: Context, roster: Roster, msg: GuildTransfer) -> GuildTransferr
     target.role = "leader"
     roster.leader = msg.player
     ctx.publish(ctx.actor, LeaderChanged(player=msg.player, by=ctx.caller))
+    write_promoted(ctx, roster, msg.player, by=ctx.caller)
     return GuildTransferred(guild=ctx.key, player=msg.player)
 
 

@@ -14,6 +14,7 @@ from actors.guild.events import (
     MemberJoined,
     MemberLeft,
 )
+from actors.guild.letters import write_promoted, write_removed
 from actors.guild.messages import GuildGet, GuildShown, GuildWatch, GuildWatched
 from actors.guild.roster import (
     Member,
@@ -134,12 +135,15 @@ def remove(ctx: Context, roster: Roster, player: str, *, by: str, reason: LeaveR
     ctx.publish(ctx.actor, MemberLeft(player=player, by=by, reason=reason), ends=player)
     remove_member(ctx, ctx.use(chat), player)
     ctx.tell(f"player:{player}", Vacated(stint=member.stint, reason=reason))
+    write_removed(ctx, roster, player, by=by, reason=reason)
     if roster.disbanded:
         return
     if not roster.members:
         disband(ctx, roster, by=by)
     elif player == roster.leader:
-        _make_leader(ctx, roster, heir(roster), by=by)
+        successor = heir(roster)
+        _make_leader(ctx, roster, successor, by=by)
+        write_promoted(ctx, roster, successor, by=by)
 
 
 def disband(ctx: Context, roster: Roster, *, by: str) -> None:

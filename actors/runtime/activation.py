@@ -9,6 +9,7 @@ until the transaction has ended; what only read waits behind what it has seen.
 """
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -248,6 +249,14 @@ class Activation:
         if not isinstance(result.reply, Deferred):
             envelope.finish(Answer(result.reply, None, result.follows or None))
 
+    def _release_late(self, flight: list[Done]) -> None:
+        """It was dropped while it was committed: what waited was sent on and finds its kept reply where it arrives, and
+        the next activation delivers the tells; but nobody else would show what was published."""
+        for done in flight:
+            if isinstance(done.result, Ran):
+                done.result.tells = []
+                self._host.release(self.address, done.result)
+
     # Commit (Committable).
     def collect(self) -> ActorWrite | None:
         """Take what is to be saved; turns that run from now on belong to the next commit."""
@@ -267,9 +276,11 @@ class Activation:
 
     def committed(self, result: CommitResult) -> None:
         """Let go what was waiting for this commit, or start over from the last good one."""
-        if self.state is State.GONE:
-            return  # dropped meanwhile: what waited was sent on, and finds its kept reply where it arrives
         flight, self._flight = self._flight or [], None
+        if self.state is State.GONE:
+            if result is Outcome.DONE:
+                self._release_late(flight)
+            return
         if result is not Outcome.DONE:
             log.info("commit.not_done", actor=self.address, result=str(result))
         if result is Outcome.FENCED:
@@ -353,12 +364,7 @@ class Activation:
         self._open = []
         self._broken = False
         undone = {id(envelope) for envelope in again}
-        for ref in list(self._waiters):
-            left = [envelope for envelope in self._waiters[ref] if id(envelope) not in undone]
-            if left:
-                self._waiters[ref] = left
-            else:
-                del self._waiters[ref]
+        self._keep_waiters(lambda envelope: id(envelope) not in undone)
         self._mailbox = deque([e for e in (*again, *self._mailbox) if not e.finished])
         self.actor = None
         if self.quarantined is None:
@@ -393,8 +399,7 @@ class Activation:
     def drop(self, why: str) -> None:
         """End at once without saving: the lease has run out. A commit under way decides by its fence."""
         if self.state is not State.GONE:
-            flight, self._flight = self._flight or [], None
-            self._gone(why, flight)
+            self._gone(why, self._flight or [])
 
     def _gone(self, why: str, flight: list[Done]) -> None:
         self.state = State.GONE
@@ -415,9 +420,11 @@ class Activation:
         for envelope in waiting:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
-        for ref in list(self._waiters):
-            left = [envelope for envelope in self._waiters[ref] if not envelope.finished]
-            if left:
-                self._waiters[ref] = left
-            else:
+        self._keep_waiters(lambda envelope: not envelope.finished)
+
+    def _keep_waiters(self, wanted: Callable[[Envelope], bool]) -> None:
+        """Forget the waiters of deferred ops that are not ``wanted``."""
+        for ref, waiters in list(self._waiters.items()):
+            left = self._waiters[ref] = [envelope for envelope in waiters if wanted(envelope)]
+            if not left:
                 del self._waiters[ref]

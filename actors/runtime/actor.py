@@ -141,7 +141,7 @@ class Actor:
 
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
-        self.context.effects = []
+        self.context.effects = []  # those of the last turn, which a topic's place would count once more
         return {
             name: slot.feature.greets(self.context, slot.state)
             for name, slot in self._slots.items()

@@ -18,6 +18,7 @@ from actors.runtime.observer import Committed, Observer, StoreLost
 from storage import ActorWrite, CommitResult, Outcome, Store, StoreDown
 
 log = structlog.get_logger()
+CLOSING_S = 5.0  # for a store that does not answer a node that ends; whoever restarts nodes kills after some 30 s
 BATCH = 256  # actors in one transaction; past that latency grows faster than throughput
 
 
@@ -57,16 +58,21 @@ class Committer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Commit until the context is left; what was collected by then is committed first."""
+        """Commit until the context is left; what was collected by then is committed first.
+
+        Raises:
+            StoreDown: it could not be, within ``CLOSING_S``.
+        """
         async with asyncio.TaskGroup() as tasks:
-            for lane in self._lanes:
-                tasks.create_task(self._run(lane), name="commit-lane")
+            running = [tasks.create_task(self._run(lane), name="commit-lane") for lane in self._lanes]
             try:
                 yield
             finally:
                 for lane in self._lanes:
                     lane.closing = True
                     lane.bell.set()
+                patience = tasks.create_task(self._clock.sleep(CLOSING_S), name="commit-closing")
+                await _finish(set(running), patience)
 
     async def _run(self, lane: "_Lane") -> None:
         while not lane.closing or lane.waiting:
@@ -116,3 +122,15 @@ class _Lane:
         self.waiting: dict[Committable, None] = {}
         self.bell = asyncio.Event()
         self.closing = False
+
+
+async def _finish(running: set[asyncio.Task[None]], patience: asyncio.Task[None]) -> None:
+    """Wait for the lanes, no longer than for ``patience``."""
+    while running and not patience.done():
+        await asyncio.wait({*running, patience}, return_when=asyncio.FIRST_COMPLETED)
+        running = {lane for lane in running if not lane.done()}
+    patience.cancel()
+    for lane in running:
+        lane.cancel()
+    if running:
+        raise StoreDown(f"the store has not taken what was to be saved within {CLOSING_S:g} s")

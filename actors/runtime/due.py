@@ -44,14 +44,18 @@ class DuePoller:
                 looking.cancel()
 
     async def _run(self, tasks: asyncio.TaskGroup) -> None:
+        failed = False
         while True:
             await self._clock.sleep(LOOK_S)
             if not self._membership.serving:
                 continue
             try:
                 await self.look(tasks)
+                failed = False
             except StoreDown as error:
-                log.warning("due.look_failed", reason=str(error))
+                if not failed:
+                    log.warning("due.look_failed", reason=str(error))
+                failed = True
 
     async def look(self, tasks: asyncio.TaskGroup) -> None:
         """One look at this node's share."""

@@ -87,7 +87,7 @@ class Feature(Generic[S]):
         self.tells: dict[type[Tell], Turn] = {}
         self.queries: dict[type[Ticket], Callable[..., Reply]] = {}
         self.topics: dict[str, Callable[[S, str, str], bool]] = {}
-        self.greets: Callable[["Context", S], Struct] | None = None
+        self.greets: Callable[[Context, S], Struct] | None = None
         self.events: list[type[Message]] = []
 
     def handles(

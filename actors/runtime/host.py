@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Protocol
 
-import msgspec
 import structlog
 from msgspec import Struct
 
@@ -20,7 +19,6 @@ from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
 from actors.runtime.mailbox import Answer, Envelope
 from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
-from actors.runtime.slices import NewerSchema
 from protocol import Unavailable
 from storage import Snapshot, Store, StoreDown
 
@@ -29,6 +27,7 @@ TURNS_PER_ROUND = 64  # of one actor before the next one's; keeps a hot actor fr
 ROUND_S = 0.004  # then the loop looks at its sockets again
 CLAIMS = 256  # actors in one claim
 SWEEP_S = 1.0  # between two looks at deadlines and idle actors
+LAPSED = "lease lost"
 
 
 class Outlet(Protocol):
@@ -111,10 +110,11 @@ class Host:
         if activation is not None:
             activation.leave()
 
-    def drop_all(self, why: str) -> None:
+    def drop_all(self) -> None:
         """End every activation without saving: the lease has run out, others may own them."""
+        log.warning("actors.dropped", why=LAPSED, actors=len(self._activations))
         for activation in list(self._activations.values()):
-            activation.drop(why)
+            activation.drop(LAPSED)
 
     @property
     def activations(self) -> dict[str, Activation]:
@@ -148,7 +148,7 @@ class Host:
             del self._activations[address]
         self._loading.pop(address, None)
         self.observe(Passivated(address) if why == "passivated" else Dropped(address))
-        if why != "passivated":
+        if why not in ("passivated", LAPSED):  # of thousands at once, one line tells more
             log.info("actor.dropped", actor=address, why=why, waiting=len(waiting))
         self._outlet.left(address, waiting, None)
 
@@ -212,7 +212,7 @@ class Host:
         while self._ready:
             activation = self._ready.popleft()
             activation.queued = False
-            activation.drop("not serving")
+            activation.drop(LAPSED)
 
     async def _claim(self) -> None:
         tries = 0
@@ -248,7 +248,7 @@ class Host:
         assert kind is not None, "the router opens only kinds that the blueprint has"
         try:
             actor = Actor(kind, snapshot, self._tools)
-        except (NewerSchema, msgspec.MsgspecError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a room's upgrade meets costs this actor, not the node
             reason = f"cannot be loaded: {error}"
             activation.quarantine(reason)
             return

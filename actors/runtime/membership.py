@@ -19,6 +19,8 @@ from storage import NodeRow, Store, StoreDown
 log = structlog.get_logger()
 MARGIN = 0.1  # of the lease: how much earlier a node stops than others may start; covers clock drift
 RENEWALS = 3  # in one lease
+AGAIN_S = 0.5  # after a renewal that failed: a store that restarts may be back in less than a lease
+AT_ONCE_S = 0.05  # after one that was answered too late: the store is back
 
 
 class Change(Struct, frozen=True):
@@ -41,6 +43,7 @@ class Membership:
         self._observe = observe
         self._lease_s = lease_s
         self._valid_until = float("-inf")
+        self._again_s: float | None = None
         self._placing: tuple[str, ...] = ()
         self._listeners: list[Callable[[Change], None]] = []
         self._lapsed: list[Callable[[], None]] = []
@@ -105,6 +108,8 @@ class Membership:
     def _pause(self) -> float:
         """Until the next renewal; sooner when a neighbour's lease is about to run out, to take over without delay."""
         pause = self._lease_s / RENEWALS
+        if self._again_s is not None:
+            pause = min(pause, self._again_s)
         for row in self.rows:
             left_s = row.left_ms / 1000
             if row.node != self.node and left_s < self._lease_s / 2:
@@ -118,17 +123,27 @@ class Membership:
         try:
             rows = await self._store.renew(self._row, self._lease_s)
         except StoreDown as error:
-            log.warning("lease.not_renewed", reason=str(error))
+            self._fail(str(error), AGAIN_S)
             return False
+        until = asked + self._lease_s * (1 - MARGIN)
+        if self._clock.monotonic() >= until:
+            self._fail(f"the answer took {self._clock.monotonic() - asked:.1f} s", AT_ONCE_S)
+            return False
+        self._again_s = None
         if self._valid_until > float("-inf") and not self.serving:
             self._lapse()  # others may have taken over meanwhile: nothing from before counts
         lapsed = self._valid_until == float("-inf")
-        self._valid_until = asked + self._lease_s * (1 - MARGIN)
+        self._valid_until = until
         if lapsed:
             log.info("lease.taken", node=self.node, lease_s=self._lease_s)
             self._observe(LeaseTaken(self.node, self._lease_s))
         self._see(rows)
         return True
+
+    def _fail(self, reason: str, again_s: float) -> None:
+        if self._again_s is None:
+            log.warning("lease.not_renewed", reason=reason)  # once: lease.lost follows, if it comes to that
+        self._again_s = again_s
 
     def _lapse(self) -> None:
         if self._valid_until == float("-inf"):

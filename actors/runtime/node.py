@@ -125,7 +125,7 @@ class Node:
             random=random,
         )
         self._due = DuePoller(store=outside.store, membership=self.membership, router=self.router, clock=clock)
-        self.membership.on_lapse(lambda: self.host.drop_all("lease lost"))
+        self.membership.on_lapse(self.host.drop_all)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Node"]:

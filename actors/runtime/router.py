@@ -237,11 +237,17 @@ class Router:
         while True:
             await self._clock.sleep(RESEND_S / 4)
             now = self._clock.monotonic()
+            live = {row.node for row in self._membership.rows}
             for number, sent in list(self._sent.items()):
                 if sent.envelope.deadline <= now:
                     del self._sent[number]
                     late = Unavailable("no answer in time; the same id finds out", retry_after_ms=1_000)
                     sent.envelope.finish(Answer(error=late))
+                elif sent.resend_at <= now and sent.node not in live:
+                    del self._sent[number]  # it was named after its end had been noticed
+                    self._directory.forget(sent.envelope.address)
+                    sent.envelope.owner = None
+                    self.dispatch(sent.envelope)
                 elif sent.resend_at <= now:
                     sent.resend_at = now + RESEND_S
                     self._bus.publish(node_channel(sent.node), encode(self._frame(sent.envelope, number, sent.node)))
@@ -274,7 +280,10 @@ class Router:
         if activation is None:
             node = self._node if frame.sure else self._directory.locate(address)
             if node != self._node:
-                envelope.move(node if node != frame.node else None)
+                # A guess is passed on once: two nodes that remember each other would send everybody to and fro. Whoever
+                # is sent to itself opens the actor; its row has the last word.
+                self._directory.forget(address)
+                envelope.move(node, sure=node == frame.node)
                 return
         elif isinstance(frame, AskFrame) and self._belongs_elsewhere(address):
             activation.leave()

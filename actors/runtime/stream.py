@@ -126,24 +126,42 @@ class Stream:
         self._held.clear()
         return items
 
-    def skip_hole(self) -> None:
-        """The table has nothing after ``seq``: what is missing was cut, or is not there yet and will come again."""
+    def skip_hole(self, oldest: int | None) -> None:
+        """The table's first event after ``seq`` is ``oldest``: what is missing was cut. None: it has nothing after
+        ``seq``, what is missing is not there yet and will come again."""
         self._recent = None  # what it holds is no longer without a hole
-        if self._held:
+        if oldest is not None:
+            self.seq = oldest - 1
+        elif self._held:
             self.seq = min(self._held) - 1
         else:
             self._expected = self.seq
 
     # Readers.
-    def admit(self, reader: Reader, after: int) -> bool:
-        """Give ``reader`` the little that it lacks after ``after`` from memory; False if it lacks more than
-        ``AT_ONCE``, memory does not reach back that far, or the reader is ahead of it."""
+    def admit(self, reader: Reader, after: int, checked: int) -> bool:
+        """Give ``reader`` the little that it lacks after ``after`` from memory, and what comes from now on; False if it
+        lacks more than ``AT_ONCE``, memory does not reach back that far, or the reader is ahead of it."""
         if not 0 <= self.seq - after <= AT_ONCE:
             return False
         missed = self.page(after, AT_ONCE)
+        if missed is None:
+            return False
+        self.joining.pop(reader, None)
+        self.readers[reader] = None
+        self.replay(reader, missed, checked)
+        return True
+
+    def replay(self, reader: Reader, missed: Sequence[Item], checked: int) -> None:
+        """Push ``missed``. An event that took away the reader's right after that was found good, at ``checked``, is the
+        last that it hears."""
+        for place, item in enumerate(missed, start=1):
+            if item.ends == reader.player and item.seq > checked:
+                missed = missed[:place]
+                self.forget(reader)
+                reader.topics.discard(self.topic)
+                break
         if missed:
             reader.push(self.render(missed, reader.wire), replay=True)
-        return missed is not None
 
     def page(self, after: int, limit: int) -> list[Item] | None:
         """Up to ``limit`` events after ``after`` from memory, in order; None where it does not reach back that far."""
@@ -168,12 +186,13 @@ class Stream:
     @property
     def wanted(self) -> bool:
         """Whether anybody follows it, or is about to."""
-        return bool(self.readers or self.joining or self.holds)
+        return bool(self.readers or self.joining or self.holds > 0)
 
     def close(self) -> None:
-        """Nobody follows it any more."""
+        """Nobody follows it any more, or ever will."""
         self.readers.clear()
         self.joining.clear()
+        self.holds = 0
 
     # Out.
     def flush(self) -> tuple[int, int]:

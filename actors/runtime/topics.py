@@ -141,12 +141,14 @@ class Hub:
         stream = self._stream_for(follow)
         if stream.dirty:
             self._flush_stream(stream)
+        stream.forget(reader)  # who follows already starts over: one replay, and nothing live within it
         reader.topics.add(follow.topic)
-        if not follow.durable or stream.admit(reader, follow.after):
+        if not follow.durable:
             stream.readers[reader] = None
-            return
-        token = stream.joining[reader] = object()  # one that unfollows and follows again has another
-        self._start(self._catch_up(stream, reader, follow.after, token), f"catch-up {follow.topic}")
+        elif not stream.admit(reader, follow.after, follow.seq):
+            token = stream.joining[reader] = object()  # one that unfollows and follows again has another
+            self._start(self._catch_up(stream, reader, follow, token), f"catch-up {follow.topic}")
+        self._drop_if_unwanted(stream)
 
     def _stream_for(self, follow: Follow) -> Stream:
         stream = self._streams.get(follow.topic)
@@ -247,10 +249,11 @@ class Hub:
                 except StoreDown:
                     await self._clock.sleep(0.5)
                     continue
+                oldest = rows[0].seq if rows else None
+                if stream.seq == span.after and oldest != span.after + 1:
+                    stream.skip_hole(oldest)
                 for row in rows:
                     self._take(stream, _item(row))
-                if not rows:
-                    stream.skip_hole()
                 for item in stream.held():
                     self._take(stream, item)
                 if not self._scheduled:
@@ -258,26 +261,32 @@ class Hub:
         finally:
             stream.filling = False
 
-    async def _catch_up(self, stream: Stream, reader: Reader, after: int, token: object) -> None:
+    async def _catch_up(self, stream: Stream, reader: Reader, follow: Follow, token: object) -> None:
         """Push the missed events to one reader, a page at a time and no faster than it reads; live from the first page
         that reaches the present."""
+        after = follow.after
         while stream.joining.get(reader) is token:
             if reader.behind:
                 await self._clock.sleep(PACE_S)
                 continue
+            if stream.dirty:
+                self._flush_stream(stream)  # else the reader would have it from memory, and then again
             items = stream.page(after, PAGE_TO_READER)
             if items is None:
                 items = await self._page_of_log(stream, after)
                 if stream.joining.get(reader) is not token:
-                    return
+                    break
             missed = [item for item in items if item.seq > after]
             if missed:
-                reader.push(stream.render(missed, reader.wire), replay=True)
+                stream.replay(reader, missed, follow.seq)
                 self.deliveries += len(missed)
                 after = missed[-1].seq
-            if stream.admit(reader, after) or not items:
+                if stream.joining.get(reader) is not token:
+                    break
+            if not stream.admit(reader, after, follow.seq) and not items:
                 stream.joining.pop(reader, None)
                 stream.readers[reader] = None
+        self._drop_if_unwanted(stream)
 
     async def _page_of_log(self, stream: Stream, after: int) -> list[Item]:
         """Events from the table; those that are new to the stream go to all its readers."""
@@ -287,6 +296,8 @@ class Hub:
             try:
                 rows = await self._read(span)
             except StoreDown:
+                if not stream.wanted:
+                    return []  # also when the node ends: it must not wait for the store
                 await self._clock.sleep(0.5)
         items = [_item(row) for row in rows]
         for item in items:

@@ -46,13 +46,15 @@ class Balancer(Server):
 
 
 def before(nodes: tuple[NodeProcess, NodeProcess], port: int, *, idle: str = "30s") -> str:
-    """The configuration with these nodes and this port, and ``idle`` as the time-out of plain HTTP."""
+    """The configuration with these nodes, this port, few files, and ``idle`` as the time-out of plain HTTP."""
     text = CONFIGURATION.read_text("utf-8")
     for name, node in zip(NODES, nodes, strict=True):
         text = _replace(text, rf"{name}:7350 port 7351", f"127.0.0.1:{node.gateway_port} port {node.http_port}")
         text = _replace(text, rf"{name}:7351", f"127.0.0.1:{node.http_port}")
     text = _replace(text, r"timeout client 30s", f"timeout client {idle}")
     text = _replace(text, r"timeout server 30s", f"timeout server {idle}")
+    text += "    timeout server 30s\n"  # of the last section, sign-in: it may take its time on a busy machine
+    text = _replace(text, r"maxconn 40000", "maxconn 1000")
     return _replace(text, r"bind :8080", f"bind 127.0.0.1:{port}")
 
 

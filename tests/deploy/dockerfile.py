@@ -124,8 +124,14 @@ def _copy(stage: Stage, stages: dict[str, Stage], words: list[str], context: Pat
             place = place / found.name if target.endswith("/") or place.is_dir() else place
             copy2(found, place)
         if os.geteuid() == 0:
-            user, group = (int(number) for number in owner.split(":"))
-            os.chown(place, user, group)
+            _give(owner, found, place)
+
+
+def _give(owner: str, found: Path, place: Path) -> None:
+    """Owners of what was copied; a folder that it was copied into keeps its own, as with an engine."""
+    user, group = (int(number) for number in owner.split(":"))
+    for copied in [place / path.relative_to(found) for path in found.rglob("*")] if found.is_dir() else [place]:
+        os.chown(copied, user, group, follow_symlinks=False)
 
 
 def _left_out(context: Path) -> Callable[[str, list[str]], set[str]]:

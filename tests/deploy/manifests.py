@@ -1,5 +1,6 @@
 """Reads what is deployed: compose services and Kubernetes objects, and the settings that a node gets from them."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def image_environment() -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+@cache
 def objects() -> list[tuple[Path, dict[str, Any]]]:
     """Every Kubernetes object with the file that it stands in."""
     files = [path for path in sorted(KUBERNETES.rglob("*.yaml")) if path.name != "kustomization.yaml"]
@@ -52,7 +54,8 @@ def container(kind: str, name: str = "guildhall") -> dict[str, Any]:
 
 def compose_variables(service: str) -> dict[str, str]:
     """The variables of a service, those of the image included."""
-    return image_environment() | SERVICES[service]["environment"]
+    own: dict[str, str] = SERVICES[service]["environment"]
+    return image_environment() | own
 
 
 def pod_variables(kind: str, name: str = "guildhall") -> dict[str, str]:

@@ -225,7 +225,7 @@ class Talk(Struct):
     pass
 
 
-talk = Feature(name="talk", actor="talk", state=Talk, keep_events=150)
+talk = Feature(name="talk", actor="talk", state=Talk, keep_events=400)
 talk.publishes(Said, Gone)
 TOPIC = "talk:t"
 

@@ -229,4 +229,3 @@ def _owner(cluster: Cluster, actor: str) -> Member:
 async def _owner_after_first_word(cluster: Cluster, purse: str) -> Member:
     await next(iter(cluster.members.values())).said(Look(id="first", purse=purse))
     return _owner(cluster, f"purse:{purse}")
-

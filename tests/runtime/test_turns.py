@@ -6,7 +6,7 @@ from actors.runtime import Answer, Caller, Context, Feature, NodeOptions
 from actors.runtime.activation import DEFECTS, SLOW_TURN_S
 from actors.runtime.observer import Dropped, Isolated, SlowTurn
 from protocol import Defect, Invalid, Quarantined
-from tests.runtime.rooms import ALL, Add, Break, Count, Counted, Full, Get, Peek, Refuse, Say, Swell
+from tests.runtime.rooms import ALL, Add, Break, Count, Counted, Full, Get, Peek, Refuse, Say, Swell, add
 from tests.support.clock import settle
 from tests.support.cluster import Cluster, Member
 
@@ -183,3 +183,20 @@ async def test_a_snapshot_that_cannot_be_read_is_quarantined_and_the_others_are_
         await north.said(Get(id="3"))
     assert (await north.said(Get(id="4", counter="b"))).value == 0
     assert [event.actor for event in north.seen(Isolated)] == ["counter:a"]
+
+
+async def test_a_snapshot_whose_upgrade_fails_is_quarantined_and_the_others_are_well() -> None:
+    """An error of another kind than the decoder's once ended the task that loads actors, and the node with it."""
+    newer = Feature(name="counter", actor="counter", state=Count, schema=2, upgrades={1: lambda plain: plain["no"] + 1})
+    broken = Feature(name="counter", actor="counter", state=Count, schema=2, upgrades={1: lambda _: [] + 1})  # type: ignore[operator]
+    for feature in (newer, broken):
+        feature.handles(Add, key="counter")(add)
+        async with Cluster([feature]).running() as cluster:
+            north = await cluster.start("north")
+            await north.said(Add(id="1"))
+            await cluster.clock.advance(400)
+            cluster.store._db.execute("UPDATE slices SET schema_no = 1")
+
+            with pytest.raises(Quarantined, match="cannot be loaded"):
+                await north.said(Add(id="2"))
+            assert (await north.said(Add(id="3", counter="b"))).value == 1

@@ -5,11 +5,11 @@ from heapq import heappop, heappush
 from itertools import count
 
 START_MS = 1_700_000_000_000
-PATIENCE = 100_000  # turns of the loop in which it has to come to rest; past that something spins
+PATIENCE = 20_000  # turns of the loop in which it has to come to rest; past that something spins
 
 
 class FakeClock:
-    """Time stands still but for ``advance``. Several nodes share one; each sleeps through a ``ClockView`` of its own."""
+    """Time stands still but for ``advance``. Nodes may share one; each sleeps through a ``ClockView`` of its own."""
 
     def __init__(self) -> None:
         self._seconds = 0.0

@@ -5,7 +5,6 @@ clock (``clock``). ``pause`` is a stopped process, ``crash`` one that never come
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from random import Random
@@ -14,9 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from actors.runtime import Answer, Blueprint, Caller, Feature, Node, NodeOptions, Outside, SessionRef, Ticket
-from actors.runtime.context import CloseSession, Follow, SessionCommand
+from actors.runtime.context import Follow, SessionCommand
 from actors.runtime.observer import RuntimeEvent
-from protocol import Message, Reply, Request, Wire, digest
+from protocol import Message, Request, Wire, digest
 from storage import NodeRow
 from storage.bus import Receive
 from storage.local_bus import LocalBus, LocalHub
@@ -140,7 +139,6 @@ class Member:
         """Who has a session here."""
         self.stopping = asyncio.Event()
         self._armed: list[tuple[type[Any], asyncio.Future[Any]]] = []
-        self._phones = cluster.phones
         outside = Outside(
             store=self.store,
             bus=self.bus,
@@ -176,9 +174,7 @@ class Member:
         await settle()
         return heard.reply
 
-    def _redeem(
-        self, ticket: Ticket, answer: Answer, deliver: Callable[[Answer], None], phone: Phone | None
-    ) -> None:
+    def _redeem(self, ticket: Ticket, answer: Answer, deliver: Callable[[Answer], None], phone: Phone | None) -> None:
         follows = list(answer.follows or ())
         held = [follow for follow in follows if isinstance(follow, Follow)]
         for follow in held:
@@ -190,7 +186,7 @@ class Member:
             for follow in held:
                 self.node.hub.let_go(follow)
 
-        self.node.router.redeem(ticket, answer, redeemed)
+        self.node.router.redeem(ticket, redeemed)
 
     def _follow(self, answer: Answer, phone: Phone | None) -> None:
         for follow in answer.follows or ():
@@ -228,7 +224,6 @@ class Cluster:
         self.clock = FakeClock()
         self.store = MemoryStore(self.blueprint.migrations(), self.clock.now_ms)
         self.hub = LocalHub()
-        self.phones: deque[Phone] = deque()
         self.members: dict[str, Member] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -301,11 +296,3 @@ def _frame(wire: Wire, message: Message | bytes) -> bytes:
     else:
         payload = msgspec.msgpack.encode(message) if wire.binary else msgspec.json.encode(message)
     return len(payload).to_bytes(4) + payload
-
-
-def closed_sessions(member: Member) -> list[str]:
-    """Sessions that the node was told to close."""
-    return [command.to.session for command in member.commands if isinstance(command, CloseSession)]
-
-
-__all__ = ["LEASE_S", "OPTIONS", "Cluster", "Heard", "Member", "Phone", "Reply", "closed_sessions"]
