@@ -153,6 +153,7 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
                 observe=MeterObserver(meters),
                 frame=frame,
                 digest=digest,
+                shared_bus=config.bus.url != "local:",
                 epoch=epoch,
             ),
             _node_options(config),

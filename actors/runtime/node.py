@@ -59,6 +59,9 @@ class Outside(Struct, frozen=True):
     frame: Frame
     """Makes the bytes that go to a socket of an event."""
     digest: Digest
+    shared_bus: bool
+    """Whether other nodes may be on the bus. Events are published to it even while this node knows of no other one: it
+    learns of a new node only at its next renewal."""
     epoch: str
     """Which history of the database this is: the epoch of new topics."""
 
@@ -114,6 +117,7 @@ class Node:
             decode_event=decoders.event.decode,
             frame=outside.frame,
             alone=lambda: self.membership.alone,
+            shared=outside.shared_bus,
             clock=clock,
             observe=observe,
         )

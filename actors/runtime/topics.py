@@ -48,6 +48,7 @@ class Hub:
         decode_event: Callable[[bytes], Message],
         frame: Frame,
         alone: Callable[[], bool],
+        shared: bool,
         clock: Clock,
         observe: Observer,
     ) -> None:
@@ -58,6 +59,7 @@ class Hub:
         self._decode_event = decode_event
         self._frame = frame
         self._alone = alone
+        self._shared = shared
         self._clock = clock
         self._observe = observe
         self._streams: dict[str, Stream] = {}
@@ -75,12 +77,12 @@ class Hub:
     # From this node's actors.
     def released(self, events: Sequence[Published]) -> None:
         """Events of actors of this node that are safe to be seen, in order."""
-        alone = self._alone()
+        shared = self._shared
         for event in events:
             stream = self._streams.get(event.topic)
             if stream is not None:
                 self._take(stream, Item(event.seq, event.ends, event.event, event.body))
-            if not alone:
+            if shared:
                 self._tick(event)
         if not self._scheduled:
             self._schedule()

@@ -138,6 +138,8 @@ class Member:
         self.players: set[str] = set()
         """Who has a session here."""
         self.stopping = asyncio.Event()
+        self.over = False
+        """It was ended at once: how it takes that is of no interest."""
         self._armed: list[tuple[type[Any], asyncio.Future[Any]]] = []
         outside = Outside(
             store=self.store,
@@ -147,6 +149,7 @@ class Member:
             observe=self._observe,
             frame=_frame,
             digest=digest,
+            shared_bus=True,
             epoch="e1",
         )
         self.node = Node(NodeRow(name, f"{name}:7350", draining=False), cluster.blueprint, outside, cluster.options)
@@ -265,7 +268,8 @@ class Cluster:
         member.store.down = True
         member.bus.cut = True
         member.clock.pause()
-        self._tasks.pop(member.name).cancel()
+        member.over = True
+        self._tasks[member.name].cancel()
 
     async def pass_lease(self) -> None:
         """Let a silent node's lease run out, and the others notice."""
@@ -279,15 +283,25 @@ class Cluster:
                 try:
                     yield self
                 finally:
-                    for member in self.members.values():
-                        member.store.down = True
-                    for task in self._tasks.values():
-                        task.cancel()
+                    await self._end()
+
+    async def _end(self) -> None:
+        for member in self.members.values():
+            member.over = member.store.down = True
+            member.clock.resume()
+        while left := [task for task in self._tasks.values() if not task.done()]:
+            for task in left:
+                task.cancel()  # again while a part of it still wants to end in good order
+            await settle()
 
 
 async def _serve(member: Member) -> None:
-    async with member.bus.running(), member.node.running():
-        await member.stopping.wait()
+    try:
+        async with member.bus.running(), member.node.running():
+            await member.stopping.wait()
+    except BaseExceptionGroup:
+        if not member.over:
+            raise
 
 
 def _frame(wire: Wire, message: Message | bytes) -> bytes:
