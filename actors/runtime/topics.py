@@ -215,7 +215,12 @@ class Hub:
             callback()
 
     def _flush_stream(self, stream: Stream) -> None:
-        events, readers = stream.flush()
+        try:
+            events, readers = stream.flush()
+        except Exception:
+            # Left to itself it would end every later flush of this node: its readers find the hole and ask again.
+            log.exception("topic.not_delivered", topic=stream.topic)
+            return
         self.deliveries += events * readers
         if readers:
             self._observe(Delivered(stream.topic, events, readers))
