@@ -280,8 +280,8 @@ class Router:
         if activation is None:
             node = self._node if frame.sure else self._directory.locate(address)
             if node != self._node:
-                # A guess is passed on once: two nodes that remember each other would send everybody to and fro. Whoever
-                # is sent to itself opens the actor; its row has the last word.
+                # A guess is passed on once: two nodes that remember each other would send everybody back and
+                # forth. Whoever is sent to itself opens the actor; its row has the last word.
                 self._directory.forget(address)
                 envelope.move(node, sure=node == frame.node)
                 return
