@@ -136,6 +136,12 @@ class ServerSession:
                 return message
         return react(self, message, now)
 
+    def misframed(self, now: float) -> Answer | Close | None:
+        """What to do about a text frame where MessagePack is spoken, or a binary one where JSON is."""
+        self._heard = now
+        kind = "binary" if self.wire.binary else "text"
+        return self._strike(Invalid(f"{self.wire.subprotocol} travels in {kind} frames"), "", now)
+
     def heard(self, now: float) -> None:
         """The client is alive: a frame came that holds no message, such as a WebSocket pong."""
         self._heard = now

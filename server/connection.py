@@ -25,6 +25,9 @@ log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
 KERNEL_BYTES = 131_072  # that the kernel holds for a slow reader (it doubles this); by itself it would take 4 MB
 CLOSING_S = 2.0  # for the peer to answer a close frame; then the socket is cut
+LATE_BYTES = 16_384  # read from a peer that has been told to go; past that it may shout, nobody listens
+SLICE_BYTES = 4_096  # parsed at once: a packet may hold 10,000 frames, and the first may end the connection
+END_OF_REQUEST = b"\r\n\r\n"
 SUBPROTOCOLS = {Subprotocol(wire.subprotocol): wire for wire in Wire}
 _QUIET = logging.getLogger("guildhall.websockets")
 _QUIET.setLevel(logging.WARNING)  # its debug lines would carry message texts
@@ -36,6 +39,10 @@ class Peer(Protocol):
 
     def message(self, payload: bytes, *, binary: bool) -> None:
         """One whole message has arrived."""
+        ...
+
+    def heard(self) -> None:
+        """A frame has arrived that ends no message: a ping, a pong (both are dealt with), part of a message."""
         ...
 
     def lost(self, code: int) -> None:
@@ -71,9 +78,11 @@ class Connection(asyncio.Protocol):
         "_binary",
         "_door",
         "_fragments",
+        "_late_bytes",
         "_loop",
         "_max_bytes",
         "_peer",
+        "_request_tail",
         "_timer",
         "_transport",
         "_ws",
@@ -92,8 +101,11 @@ class Connection(asyncio.Protocol):
         self._ws = ServerProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
-        self._fragments: list[bytes] = []
+        self._fragments: bytearray | None = None
         self._binary = False
+        self._late_bytes = 0
+        self._request_tail: bytes | None = b""
+        """The last bytes of the upgrade request so far; None once it is whole."""
         self._timer: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -115,14 +127,12 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:
-        ws = self._ws
-        ws.receive_data(data)
-        for event in ws.events_received():
-            if isinstance(event, Frame):
-                self._frame(event)
-            elif isinstance(event, Request):
-                self._upgrade(event)
-        self._write_protocol()
+        if self._request_tail is not None:
+            end = self._end_of_request(self._request_tail, data)
+            self._take(data[:end])
+            data = data[end:]
+        for start in range(0, len(data), SLICE_BYTES):
+            self._take(data[start : start + SLICE_BYTES])
 
     def eof_received(self) -> bool:
         self._ws.receive_eof()
@@ -179,6 +189,36 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # Inside.
+    def _end_of_request(self, tail: bytes, data: bytes) -> int:
+        """How much of ``data`` belongs to the upgrade request. Frames may follow in the same packet: they are not to be
+        parsed, and a ping is not to be answered, before the request is."""
+        seen = tail + data
+        found = seen.find(END_OF_REQUEST)
+        if found < 0:
+            self._request_tail = seen[1 - len(END_OF_REQUEST) :]
+            return len(data)
+        self._request_tail = None
+        return found + len(END_OF_REQUEST) - len(tail)
+
+    def _take(self, data: bytes) -> None:
+        transport, ws = self._transport, self._ws
+        if transport is None or transport.is_closing():
+            return
+        late = ws.state is State.CLOSING
+        if late:
+            self._late_bytes += len(data)
+            if self._late_bytes > LATE_BYTES:
+                transport.pause_reading()  # until the timer cuts it
+                return
+        ws.receive_data(data)
+        for event in ws.events_received():
+            if isinstance(event, Frame):
+                if not late:
+                    self._frame(event)
+            elif isinstance(event, Request):
+                self._upgrade(event)
+        self._write_protocol()
+
     def _upgrade(self, request: Request) -> None:
         response = self._door.answer(request)
         if response is None:
@@ -200,25 +240,32 @@ class Connection(asyncio.Protocol):
         self._peer = self._door.opened(self, request, wire)
 
     def _frame(self, frame: Frame) -> None:
-        if frame.opcode not in _DATA or self._peer is None:
-            return  # control frames were answered by the protocol
+        peer = self._peer
+        if peer is None or frame.opcode is Opcode.CLOSE:
+            return
+        if frame.opcode not in _DATA:
+            peer.heard()  # the protocol has answered
+            return
         if frame.opcode is not Opcode.CONT:
             self._binary = frame.opcode is Opcode.BINARY
             if frame.fin:
-                self._peer.message(bytes(frame.data), binary=self._binary)
+                peer.message(bytes(frame.data), binary=self._binary)
                 return
-        self._fragments.append(bytes(frame.data))
-        if frame.fin:
-            payload = b"".join(self._fragments)
-            self._fragments = []
-            self._peer.message(payload, binary=self._binary)
+            self._fragments = bytearray()
+        assert self._fragments is not None, "the protocol refuses a continuation of nothing"
+        self._fragments += frame.data
+        if not frame.fin:
+            peer.heard()
+            return
+        payload, self._fragments = bytes(self._fragments), None
+        peer.message(payload, binary=self._binary)
 
     def _write_protocol(self) -> None:
         """Write what websockets has to say: handshake, pong, close; and hang up when it is done."""
         transport = self._transport
         pieces = self._ws.data_to_send()
-        if transport is None:
-            return
+        if transport is None or (self.paused and self._ws.state is State.OPEN):
+            return  # pongs, for a peer that pings and does not read
         for piece in pieces:
             if piece:
                 transport.write(piece)

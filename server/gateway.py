@@ -120,7 +120,7 @@ class Gateway:
             return plain_response(200, "OK", "ok\n")
         if path != "/ws":
             return plain_response(404, "Not Found", "players connect to /ws\n")
-        if not self._may_come_from(request.headers.get("Origin"), request.headers.get("Host", "")):
+        if not self._may_come_from(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             return plain_response(403, "Forbidden", "this origin may not connect\n")
         return None
 
@@ -157,16 +157,19 @@ class Gateway:
         if self._connections.pop(connection, None) is not None:
             self._meters.connections -= 1
 
-    def _may_come_from(self, origin: str | None, host: str) -> bool:
+    def _may_come_from(self, origins: list[str], hosts: list[str]) -> bool:
         """Cross-site pages may not use a player's browser; native clients send no origin (RFC 6455, section 10.2)."""
-        if origin is None:
+        if not origins:
             return True
-        allowed = self._config.origins
+        if len(origins) > 1:
+            return False
+        origin, allowed = origins[0], self._config.origins
         if allowed is not None:
             return "*" in allowed or origin in allowed
         if self._parts.dev and LOOPBACK.fullmatch(origin):
             return True
-        return urlsplit(origin).hostname == urlsplit(f"//{host}").hostname
+        own = _host_of(f"//{hosts[0]}") if len(hosts) == 1 else None
+        return own is not None and _host_of(origin) == own
 
     # Sessions.
     def _signed_in(self, session: Session, ref: SessionRef) -> None:
@@ -205,6 +208,13 @@ class Gateway:
 
 def _unheard(player: str, answer: object) -> None:
     """The player's actor forgets a session sooner or later: its slice of sessions is in memory only, and bounded."""
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _unavailable(reason: str, retry_after_s: float) -> Response:

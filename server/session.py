@@ -5,6 +5,7 @@ Hub -> ``push`` -> pieces;  at the end of the loop's turn: pieces, then replies,
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from protocol import (
     GuildhallError,
     Hello,
     Moved,
+    Pong,
     Reply,
     Request,
     ServerSession,
@@ -41,6 +43,7 @@ from server.limits import RateLimits, Unlimited
 log = structlog.get_logger()
 UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what the kernel has not taken yet
 TOPICS = 256  # that one session may follow
+TOPIC = re.compile(r"(?=.{1,160}\Z)[A-Za-z0-9_.~-]+(:[A-Za-z0-9_.~-]+)*")  # ids with colons; no actor has more
 
 
 class TooManyTopics(GuildhallError):
@@ -138,13 +141,19 @@ class Session:
         """One message of the client."""
         now = self._monotonic()
         self._meters.inbound_bytes += len(payload)
-        received = self.machine.receive(payload, now) if binary is self.wire.binary else self._wrong_frame(now)
+        received = self.machine.receive(payload, now) if binary is self.wire.binary else self.machine.misframed(now)
         if isinstance(received, Request):
             self._request(received, now)
         elif isinstance(received, Close):
             self.close(received.code, received.reason)
-        elif received is not None:
+        elif received is not None and self._may_be_answered(received.reply, now):
             self.say(received.reply)
+
+    def heard(self) -> None:
+        """A frame of the client that ends no message: it is alive, and such frames are counted as requests are."""
+        now = self._monotonic()
+        self.machine.heard(now)
+        self._count(now)
 
     def lost(self, code: int) -> None:
         """The connection is gone."""
@@ -155,21 +164,41 @@ class Session:
         self._hub.leave(self)
         self._on_closed(self)
 
-    def _wrong_frame(self, now: float) -> Any:
-        """A text frame for MessagePack, or a binary one for JSON: not a message (PROTOCOL.md, Transport)."""
-        return self.machine.receive(b"", now)
+    def _may_be_answered(self, reply: Reply, now: float) -> bool:
+        """Whether to say what the machine has answered by itself; that is counted as requests are."""
+        if isinstance(reply, Pong):
+            return self._is_allowed("ping", reply.re, now)
+        self._count(now)
+        return True
+
+    def _count(self, now: float) -> None:
+        """Take what is no request from the session's rates; past them it is not refused, but it may be abuse."""
+        try:
+            self._limits.allow(now, "frame")
+        except GuildhallError:
+            self._end_abuse()
+
+    def _is_allowed(self, tag: str, re: str, now: float) -> bool:
+        """Whether a request is within the session's rates; one that is not has been refused."""
+        try:
+            self._limits.allow(now, tag)
+        except GuildhallError as limited:
+            self.refuse(limited, re)
+            self._end_abuse()
+            return False
+        return True
+
+    def _end_abuse(self) -> None:
+        if self._limits.abused:
+            self.close(CloseCode.RATE_ABUSED, "too many requests after being told to slow down")
 
     def _request(self, request: Request[Any], now: float) -> None:
         tag = tag_of(request)
         self._meters.messages_in.add(tag)
-        try:
-            self._limits.allow(now, tag)
-        except GuildhallError as limited:
-            self.refuse(limited, request.id)
-            if self._limits.abused:
-                self.close(CloseCode.RATE_ABUSED, "too many requests after being told to slow down")
-            return
-        if isinstance(request, Hello):
+        if not self._is_allowed(tag, request.id, now):
+            if isinstance(request, Hello):
+                self.close(CloseCode.RATE_ABUSED, "too much before the hello")
+        elif isinstance(request, Hello):
             self._sign_in(self, request)
         elif isinstance(request, TopicSync):
             self._sync(request)
@@ -183,10 +212,13 @@ class Session:
             deliver = partial(self._deliver_and_log, request, self._monotonic())
         self._router.ask(request, self.caller, deliver)
 
-    def run_early(self, requests: list[Request[Any]]) -> None:
-        """Run what came before the welcome."""
+    def go_online(self, early: list[Request[Any]]) -> None:
+        """The welcome is on its way: mind the heartbeat, and run what came before it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watch()
         now = self._monotonic()
-        for request in requests:
+        for request in early:
             self._request(request, now)
 
     # Out.
@@ -229,12 +261,12 @@ class Session:
 
     def deliver_and_follow(self, re: str, reply: Reply | None, follows: Sequence[Follow | Unfollow]) -> None:
         """Send a reply, then what each topic has after it; nothing of the topics comes before the reply."""
-        if len(self.topics) + len(follows) > TOPICS:
+        more = {follow.topic for follow in follows if isinstance(follow, Follow)}
+        if len(self.topics | more) > TOPICS:
             self.refuse(TooManyTopics(f"at most {TOPICS} topics a session"), re)
             return
         if reply is not None:
-            self._pieces.append(self._framed(reply, re))
-            self._later()
+            self._answer(self._framed(reply, re), self._pieces)
         for follow in follows:
             if not self.open:
                 return
@@ -268,9 +300,19 @@ class Session:
 
     def reply(self, reply: Reply, re: str) -> None:
         """Send the reply to request ``re`` at the end of the loop's turn, after this turn's events."""
-        piece = self._framed(reply, re)
+        self._answer(self._framed(reply, re), self._replies)
+
+    def _answer(self, piece: bytes, pieces: list[bytes]) -> None:
+        """Take a reply unless too much waits already; one alone may be longer than that, or it could never be sent."""
+        if self._cut:
+            return
+        if self._size > UNCOUNTED or self._connection.paused:
+            waiting = self._size + self._connection.unsent_bytes
+            if waiting > self._options.outbound_bytes:
+                self._too_slow(waiting)
+                return
         self._size += len(piece)
-        self._replies.append(piece)
+        pieces.append(piece)
         if not self._flushing:
             self._later()
 
@@ -316,6 +358,7 @@ class Session:
         log.info("session.too_slow", player=self.player, waiting_bytes=waiting)
         self._cut = True
         self._pieces.clear()
+        self._replies.clear()
         self._size = 0
         self._loop.call_soon(self.close, CloseCode.SLOW_CONSUMER, "too slow; resume")
 
@@ -367,6 +410,9 @@ class Session:
     def open_topic(self, topic: str, deliver: Callable[[Answer], None], *, greet: bool = False) -> None:
         """Ask a topic's actor whether this player may follow it, and where it stands."""
         assert self.caller is not None
+        if TOPIC.fullmatch(topic) is None:
+            deliver(Answer(error=NotReadable("no topic has such a name")))
+            return
         self._asked += 1
         request = TopicOpen(id=f"o{self._asked}", topic=topic, greet=greet)
         self._router.ask_actor(self._router.actor_of(topic), request, self.caller, deliver)

@@ -27,7 +27,7 @@ from protocol import (
     Welcome,
 )
 from server.auth import Identity, Tokens
-from server.session import Session
+from server.session import TOPICS, Session, TooManyTopics
 
 log = structlog.get_logger()
 
@@ -110,6 +110,9 @@ class _Opening:
         own = f"player:{self._identity.player}"
         cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
         topics = {own: cursors.pop(own, None), **cursors}
+        if len(topics) > TOPICS:  # half of them would be a partial recovery
+            self._fail(TooManyTopics(f"at most {TOPICS} topics a session"), CloseCode.PROTOCOL_ABUSE)
+            return
         self._waiting = len(topics)
         for topic, cursor in topics.items():
             session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
@@ -159,11 +162,10 @@ class _Opening:
             return
         early = session.machine.opened(welcome)
         session.deliver_and_follow(self._hello.id, welcome, self._follows)
-        session.run_early(early)
+        session.go_online(early)
 
-    def _fail(self, error: GuildhallError) -> None:
+    def _fail(self, error: GuildhallError, never: CloseCode = CloseCode.NOT_AUTHENTICATED) -> None:
         self._failed = True
         log.warning("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
         self._session.refuse(error, self._hello.id)
-        never = error.retry == "never"
-        self._session.close(CloseCode.NOT_AUTHENTICATED if never else CloseCode.INTERNAL, error.code)
+        self._session.close(never if error.retry == "never" else CloseCode.INTERNAL, error.code)

@@ -158,7 +158,9 @@ async def test_no_subprotocol_means_json(server: NodeProcess) -> None:
         assert json.loads(await socket.recv())["t"] == "welcome"
 
 
-async def test_a_database_that_is_down_at_start_is_waited_for_readyz_says_so_and_sigterm_is_heard(tmp_path: Path) -> None:
+async def test_a_database_that_is_down_at_start_is_waited_for_readyz_says_so_and_sigterm_is_heard(
+    tmp_path: Path,
+) -> None:
     with private_mariadb() as database:
         url = database.url("late")
         database.kill()

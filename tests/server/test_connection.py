@@ -9,8 +9,7 @@ import pytest
 from websockets.http11 import Request, Response
 
 from protocol import CloseCode, Wire
-from server.connection import CLOSING_S, HANDSHAKE_S, Connection, Peer, plain_response
-LATE_BYTES=65536
+from server.connection import CLOSING_S, HANDSHAKE_S, LATE_BYTES, Connection, Peer, plain_response
 
 MAX_BYTES = 65_536
 UPGRADE = (
@@ -185,7 +184,9 @@ def test_a_ping_behind_the_handshake_is_answered_after_it() -> None:
     assert rest == b"\x8a\x02hi"
 
 
-@pytest.mark.parametrize("behind", [frame(CLOSE, b"\x03\xe8"), frame(3, b"x"), b"\x81\x01x"], ids=["close", "bad", "raw"])
+@pytest.mark.parametrize(
+    "behind", [frame(CLOSE, b"\x03\xe8"), frame(3, b"x"), b"\x81\x01x"], ids=["close", "bad", "raw"]
+)
 def test_what_ends_the_connection_may_come_behind_the_handshake(behind: bytes) -> None:
     """It left a traceback in the log and the client without an answer."""
     line = Line(upgraded=False)
@@ -257,8 +258,10 @@ def test_a_message_may_come_in_fragments_with_pings_between(line: Line) -> None:
 
 
 def test_every_frame_that_ends_no_message_is_reported(line: Line) -> None:
-    """The session counts them: by who is alive (PROTOCOL.md, Session 3) and by who sends too many."""
-    line.feed(frame(PING) + frame(PONG) + frame(TEXT, b"a", fin=False) + frame(CONT, b"", fin=False) + frame(CONT, b"b"))
+    """The session counts them: who is alive (PROTOCOL.md, Session 3), and who sends too many."""
+    line.feed(
+        frame(PING) + frame(PONG) + frame(TEXT, b"a", fin=False) + frame(CONT, b"", fin=False) + frame(CONT, b"b")
+    )
     assert line.ear.frames == 4
     assert line.ear.messages == [b"ab"]
 
