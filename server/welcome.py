@@ -166,6 +166,8 @@ class _Opening:
 
     def _fail(self, error: GuildhallError, never: CloseCode = CloseCode.NOT_AUTHENTICATED) -> None:
         self._failed = True
-        log.warning("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
+        # While the store is away every client tries again and again: that outage has its own line.
+        say = log.warning if error.retry == "never" else log.debug
+        say("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
         self._session.refuse(error, self._hello.id)
         self._session.close(never if error.retry == "never" else CloseCode.INTERNAL, error.code)

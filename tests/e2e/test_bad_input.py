@@ -166,7 +166,7 @@ async def test_a_database_that_is_down_at_start_is_waited_for_readyz_says_so_and
         database.kill()
         impatient = NodeProcess(tmp_path, "impatient", "--store", url)
         impatient.start(wait=False)
-        while not (await asyncio.to_thread(impatient.readyz))[0]:
+        while not (await asyncio.to_thread(impatient.readyz))[0]:  # noqa: ASYNC110 - another process: only asking tells
             await asyncio.sleep(0.05)
         assert await asyncio.to_thread(impatient.terminate) == 0, impatient.tail()
         waiting = NodeProcess(tmp_path, "waiting", "--store", url)
