@@ -150,8 +150,8 @@ class TopicSynced(Reply, tag="topic.synced", frozen=True, kw_only=True):
     """``status`` as at the welcome; after ``resumed`` the missing events follow in order."""
 
     topic: str
-    epoch: str = ""
-    seq: int = 0
+    epoch: str
+    seq: int
     status: str
 
 

@@ -24,7 +24,7 @@ from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http
-from server.lifetime import first, signals, unless
+from server.lifetime import allow_many_sockets, first, signals, unless
 from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
@@ -41,6 +41,7 @@ SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 async def serve(config: Config) -> int:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code."""
     configure_logging(config.log, dev=config.auth.dev)
+    allow_many_sockets()
     stop, hurry = signals()
     async with AsyncExitStack() as up:
         server = await unless(stop, up.enter_async_context(running_server(config)))

@@ -131,7 +131,14 @@ class Connection(asyncio.Protocol):
             end = self._end_of_request(self._request_tail, data)
             self._take(data[:end])
             data = data[end:]
+            if not data:
+                return
+        if len(data) <= SLICE_BYTES:
+            self._take(data)
+            return
         for start in range(0, len(data), SLICE_BYTES):
+            if self._transport is None or self._transport.is_closing():
+                return
             self._take(data[start : start + SLICE_BYTES])
 
     def eof_received(self) -> bool:
@@ -201,14 +208,12 @@ class Connection(asyncio.Protocol):
         return found + len(END_OF_REQUEST) - len(tail)
 
     def _take(self, data: bytes) -> None:
-        transport, ws = self._transport, self._ws
-        if transport is None or transport.is_closing():
-            return
-        late = ws.state is State.CLOSING
+        ws = self._ws
+        late = self._timer is not None and ws.state is State.CLOSING
         if late:
             self._late_bytes += len(data)
-            if self._late_bytes > LATE_BYTES:
-                transport.pause_reading()  # until the timer cuts it
+            if self._late_bytes > LATE_BYTES and self._transport is not None:
+                self._transport.pause_reading()  # until the timer cuts it
                 return
         ws.receive_data(data)
         for event in ws.events_received():

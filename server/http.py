@@ -22,6 +22,7 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from structlog.contextvars import bound_contextvars
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from server.auth import DeviceId
 from server.config import Http
@@ -30,6 +31,7 @@ from server.http_page import FOLDER, page_routes
 
 BODY_BYTES = 65_536
 CONCURRENT = 512  # connections; past that 503, so that a flood here cannot starve the players
+REQUEST_S = 10.0  # for a whole request to arrive: CONCURRENT silent sockets would otherwise shut the port for good
 DATE_S = 1.0  # a date header has whole seconds
 GRACE_S = 2  # for answers under way when the node stops
 PRIVATE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -120,7 +122,7 @@ async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
     server = _Server(
         uvicorn.Config(
             _traced(make_app(parts)),
-            http="h11",
+            http=_InTime,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -227,6 +229,36 @@ def _traced(app: Litestar) -> Asgi:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host.strip("[]"), port), family=family, backlog=512)
+
+
+class _InTime(H11Protocol):
+    """Uvicorn's protocol, which by itself waits for ever for a request that never ends."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(REQUEST_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        whole = cycle is not None and not cycle.response_complete and not cycle.more_body
+        if whole or self.transport.is_closing():
+            self._in_time()
+        elif self._late is None:
+            self._late = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):

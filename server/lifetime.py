@@ -1,11 +1,18 @@
 """How long a node lives: until it is asked to stop, at once if it has not started yet, soon after a second asking."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def allow_many_sockets() -> None:
+    """Raise the soft limit of open files to the hard one: it is 1,024 by default, and each player takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -39,9 +39,9 @@ from protocol import (
 from server.connection import Connection
 from server.framing import frame
 from server.limits import RateLimits, Unlimited
+from server.outbound import Outbound
 
 log = structlog.get_logger()
-UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what the kernel has not taken yet
 TOPICS = 256  # that one session may follow
 TOPIC = re.compile(r"(?=.{1,160}\Z)[A-Za-z0-9_.~-]+(:[A-Za-z0-9_.~-]+)*")  # ids with colons; no actor has more
 
@@ -73,8 +73,6 @@ class Session:
     __slots__ = (
         "_asked",
         "_connection",
-        "_cut",
-        "_flushing",
         "_hub",
         "_limits",
         "_loop",
@@ -82,11 +80,9 @@ class Session:
         "_monotonic",
         "_on_closed",
         "_options",
-        "_pieces",
-        "_replies",
+        "_outbound",
         "_router",
         "_sign_in",
-        "_size",
         "_timer",
         "address",
         "caller",
@@ -126,11 +122,9 @@ class Session:
         self._monotonic = monotonic
         self._sign_in = sign_in
         self._on_closed = on_closed
-        self._pieces: list[bytes] = []
-        self._replies: list[bytes] = []
-        self._size = 0
-        self._cut = False
-        self._flushing = False
+        self._outbound = Outbound(
+            connection, meters, options.outbound_bytes, at_flush=hub.at_flush, too_slow=self._too_slow
+        )
         self._asked = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -266,7 +260,7 @@ class Session:
             self.refuse(TooManyTopics(f"at most {TOPICS} topics a session"), re)
             return
         if reply is not None:
-            self._answer(self._framed(reply, re), self._pieces)
+            self._outbound.answer(self._framed(reply, re), before_events=True)
         for follow in follows:
             if not self.open:
                 return
@@ -278,43 +272,15 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether a replay should wait until the client has read more (Reader)."""
-        return self._size + self._connection.unsent_bytes > self._options.outbound_bytes // 4
+        return self._outbound.behind
 
     def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
         """Take whole frames from the hub (Reader)."""
-        if self._cut:
-            return
-        size = len(piece)
-        waiting = self._size + size
-        if not replay and (waiting > UNCOUNTED or self._connection.paused):
-            waiting += self._connection.unsent_bytes
-            if ephemeral and waiting > self._options.outbound_bytes // 2:
-                return
-            if waiting > self._options.outbound_bytes:
-                self._too_slow(waiting)
-                return
-        self._size += size
-        self._pieces.append(piece)
-        if not self._flushing:
-            self._later()
+        self._outbound.push(piece, ephemeral=ephemeral, replay=replay)
 
     def reply(self, reply: Reply, re: str) -> None:
         """Send the reply to request ``re`` at the end of the loop's turn, after this turn's events."""
-        self._answer(self._framed(reply, re), self._replies)
-
-    def _answer(self, piece: bytes, pieces: list[bytes]) -> None:
-        """Take a reply unless too much waits already; one alone may be longer than that, or it could never be sent."""
-        if self._cut:
-            return
-        if self._size > UNCOUNTED or self._connection.paused:
-            waiting = self._size + self._connection.unsent_bytes
-            if waiting > self._options.outbound_bytes:
-                self._too_slow(waiting)
-                return
-        self._size += len(piece)
-        pieces.append(piece)
-        if not self._flushing:
-            self._later()
+        self._outbound.answer(self._framed(reply, re))
 
     def say(self, message: Reply) -> None:
         """Send a reply that is complete."""
@@ -336,33 +302,12 @@ class Session:
             reply = structs.replace(reply, trace=self.new_trace())  # one that was kept beside its op
         return frame(self.wire, stamped(reply, re))
 
-    def _later(self) -> None:
-        self._flushing = True
-        self._hub.at_flush(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        pieces = self._pieces
-        pieces.extend(self._replies)
-        if pieces:
-            meters = self._meters
-            meters.writes += 1
-            meters.outbound_bytes += self._size
-            self._connection.send(pieces)
-            self._pieces = []
-            self._replies = []
-            self._size = 0
-
+    # Closing.
     def _too_slow(self, waiting: int) -> None:
         """Cut the reader, but not now: a stream may be going through its readers."""
         log.info("session.too_slow", player=self.player, waiting_bytes=waiting)
-        self._cut = True
-        self._pieces.clear()
-        self._replies.clear()
-        self._size = 0
         self._loop.call_soon(self.close, CloseCode.SLOW_CONSUMER, "too slow; resume")
 
-    # Closing.
     @property
     def open(self) -> bool:
         """Whether the connection can still carry messages."""
@@ -370,7 +315,7 @@ class Session:
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Send what waits, then a close frame."""
-        self._flush()
+        self._outbound.flush()
         self.machine.closed()
         self._hub.leave(self)
         self._connection.close(int(code), closing(code, reason).reason)
@@ -410,7 +355,7 @@ class Session:
     def open_topic(self, topic: str, deliver: Callable[[Answer], None], *, greet: bool = False) -> None:
         """Ask a topic's actor whether this player may follow it, and where it stands."""
         assert self.caller is not None
-        if TOPIC.fullmatch(topic) is None:
+        if TOPIC.fullmatch(topic) is None or not self._router.has_topic(topic):
             deliver(Answer(error=NotReadable("no topic has such a name")))
             return
         self._asked += 1

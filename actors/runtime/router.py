@@ -5,6 +5,7 @@ way, sent again while nothing is heard (the op id makes that safe), taken to the
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,6 +41,7 @@ from storage import Bus, DueTimer
 
 log = structlog.get_logger()
 RESEND_S = 1.0  # without an answer from another node; a lost bus message costs this much
+ADDRESS = re.compile(r"(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+")  # what fits the store's key and needs no escaping
 MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
 
 
@@ -108,6 +110,12 @@ class Router:
         """The actor that publishes ``topic``."""
         return self._blueprint.actor_of(topic)
 
+    def has_topic(self, topic: str) -> bool:
+        """Whether actors of that kind have such a topic; no actor is asked, so that nobody can make it be loaded."""
+        actor = self._blueprint.actor_of(topic)
+        kind = self._blueprint.kind_of(actor)
+        return kind is not None and topic.removesuffix(actor) in kind.topics
+
     # From this node.
     def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
         """Run ``request`` on its actor, wherever that is; ``deliver`` is called once, after the commit.
@@ -153,8 +161,8 @@ class Router:
         if activation is not None:
             activation.post(envelope)
             return
-        if self._blueprint.kind_of(address) is None:
-            envelope.finish(Answer(error=Invalid(f"there are no actors like {address!r}")))
+        if self._blueprint.kind_of(address) is None or ADDRESS.fullmatch(address) is None:
+            envelope.finish(Answer(error=Invalid(f"there are no actors like {address[:160]!r}")))
             return
         node = self._node if envelope.owner == self._node else self._directory.locate(address)
         if node == self._node:

@@ -28,6 +28,17 @@ def key_of(member: Member) -> str:
 
 
 # Placing and finding.
+@pytest.mark.parametrize("key", ["x" * 200, "two words", "", "\u00e9"])
+async def test_an_address_that_no_store_could_keep_is_refused_and_the_node_goes_on(
+    cluster: Cluster, north: Member, key: str
+) -> None:
+    """A topic name of 500 characters in a hello once reached the store, which refused the claim and ended the node."""
+    refused = north.ask(Add(id="a-1", counter=key))
+    await settle()
+    assert refused.code == "protocol.invalid"
+    await north.said(Add(id="a-2", counter=key_of(north)))
+
+
 async def test_an_actor_is_run_where_its_hash_says_whoever_asks(cluster: Cluster, north: Member, south: Member) -> None:
     for member in (north, south):
         for asker in (north, south):

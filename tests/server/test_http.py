@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from server.config import Http
 from server.http import HttpParts, SignedIn, running_http
 from server.telemetry import registry_of
 
+POST_BEGUN = (
+    b"POST /v1/auth/device HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+)
 DEVICE = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -380,3 +383,18 @@ async def test_a_node_that_fails_takes_its_port_down_with_it(accounts: Accounts)
     assert failed.group_contains(RuntimeError, match="another part failed")
     with socket.create_server(("127.0.0.1", port or 0)):
         pass  # free again
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nX: ", POST_BEGUN])
+async def test_a_request_that_does_not_arrive_in_time_is_cut(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    """512 sockets that said nothing shut the port, /readyz and sign-in included, for as long as they liked."""
+    monkeypatch.setattr("server.http.REQUEST_S", 0.05)
+    async with serving(accounts) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(begun)
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.transport.abort()

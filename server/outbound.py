@@ -1,0 +1,96 @@
+"""What waits for one socket: bounded in bytes, written once a turn of the loop, events before replies.
+
+Ephemeral events are left out first; then the reader is too slow, and nothing more is taken for it.
+"""
+
+from collections.abc import Callable
+
+from actors.runtime.meters import Meters
+from server.connection import Connection
+
+UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what the kernel has not taken yet
+
+
+class Outbound:
+    """The frames of one session on their way out."""
+
+    __slots__ = ("_at_flush", "_connection", "_cut", "_limit", "_meters", "_pieces", "_replies", "_size", "_too_slow")
+
+    def __init__(
+        self,
+        connection: Connection,
+        meters: Meters,
+        limit_bytes: int,
+        *,
+        at_flush: Callable[[Callable[[], None]], None],
+        too_slow: Callable[[int], None],
+    ) -> None:
+        self._connection = connection
+        self._meters = meters
+        self._limit = limit_bytes
+        self._at_flush = at_flush
+        self._too_slow = too_slow
+        self._pieces: list[bytes] = []
+        self._replies: list[bytes] = []
+        self._size = 0
+        self._cut = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether a quarter of what may wait does: a replay pauses then."""
+        return self._size + self._connection.unsent_bytes > self._limit // 4
+
+    def push(self, piece: bytes, *, ephemeral: bool, replay: bool) -> None:
+        """Take events. A replay is paced by ``behind`` and never too much; ephemeral ones go at half of the bound."""
+        if self._cut:
+            return
+        size = len(piece)
+        if not replay and (self._size + size > UNCOUNTED or self._connection.paused):
+            waiting = self._size + size + self._connection.unsent_bytes
+            if ephemeral and waiting > self._limit // 2:
+                return
+            if waiting > self._limit:
+                self._give_up(waiting)
+                return
+        self._take(piece, self._pieces)
+
+    def answer(self, piece: bytes, *, before_events: bool = False) -> None:
+        """Take a reply unless too much waits already; one alone may be longer than that, or it could never be sent.
+
+        It is written after this turn's events, or, with ``before_events``, in its place among them: what it says is
+        followed by the events that come.
+        """
+        if self._cut:
+            return
+        if self._size > UNCOUNTED or self._connection.paused:
+            waiting = self._size + self._connection.unsent_bytes
+            if waiting > self._limit:
+                self._give_up(waiting)
+                return
+        self._take(piece, self._pieces if before_events else self._replies)
+
+    def flush(self) -> None:
+        """Write what waits, in one go."""
+        pieces = self._pieces
+        pieces.extend(self._replies)
+        if pieces:
+            meters = self._meters
+            meters.writes += 1
+            meters.outbound_bytes += self._size
+            self._connection.send(pieces)
+            self._pieces = []
+            self._replies = []
+            self._size = 0
+
+    def _take(self, piece: bytes, pieces: list[bytes]) -> None:
+        if not self._size:
+            self._at_flush(self.flush)
+        self._size += len(piece)
+        pieces.append(piece)
+
+    def _give_up(self, waiting: int) -> None:
+        self._cut = True
+        self._pieces.clear()
+        self._replies.clear()
+        self._size = 0
+        self._too_slow(waiting)
