@@ -161,6 +161,7 @@ class Node:
 
     def opened(self, snapshot: Snapshot) -> None:
         self.relay.restore(snapshot)
+        self.hub.compare(snapshot.topics)
 
     def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
         self.relay.forget(address)

@@ -9,7 +9,7 @@ the table before anything later is delivered, and what was seen is dropped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -22,7 +22,7 @@ from actors.runtime.frames import TickFrame, decode_tick, encode, topic_channel
 from actors.runtime.observer import Delivered, Observer
 from actors.runtime.stream import Item, Reader, Stream
 from protocol import Message, Wire
-from storage import Bus, EventRange, EventRow, Store, StoreDown
+from storage import Bus, EventRange, EventRow, Position, Store, StoreDown
 
 log = structlog.get_logger()
 CHECK_S = 5.0  # between two looks for a lost last event of an idle topic
@@ -327,9 +327,14 @@ class Hub:
             positions = await self._store.positions([stream.topic for stream in streams])
         except StoreDown:
             return  # the next look finds it
-        for stream in streams:
-            here = positions.get(stream.topic)
-            if here is not None and here.seq > stream.seq:
+        self.compare(positions)
+
+    def compare(self, positions: Mapping[str, Position]) -> None:
+        """Look for what this node's readers lack of topics that stand at ``positions``. An owner that died between its
+        commit and its publish has left events that nobody else will ever say."""
+        for topic, here in positions.items():
+            stream = self._streams.get(topic)
+            if stream is not None and here.seq > stream.seq:
                 stream.expect(here.seq)
                 if not stream.filling:
                     self._fill(stream)

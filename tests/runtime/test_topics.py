@@ -416,3 +416,24 @@ async def test_topics_that_nobody_follows_take_no_memory(cluster: Cluster, pair:
 
     assert (other.node.hub._streams, owner.node.hub._streams) == ({}, {})
     assert len(cluster.hub.receivers) == 2
+
+
+async def test_an_event_whose_owner_died_before_saying_it_is_heard_when_the_next_owner_takes_over(
+    cluster: Cluster, pair: tuple[Member, Member]
+) -> None:
+    """The commit was applied, the node ended before it knew, and the node that was left is alone: nobody would ever say
+    the event, and a lone node does not look for what others said. The line was acknowledged to whoever repeated it."""
+    owner, other = pair
+    phone = await joined(other, Phone("bo"))
+    owner.store.lose_next("commit", applied=True)
+    owner.ask(Say(id="last words", text="x"))
+    await settle()
+    cluster.crash(owner)
+    for _ in range(4):  # a lease may be shorter than the pause between two looks
+        other.store.lose_next("positions", applied=False)
+    await cluster.pass_lease()
+
+    await other.said(Say(id="last words", text="x"))
+    await settle()
+
+    assert phone.seqs(TOPIC) == [2]
