@@ -84,7 +84,6 @@ class Session:
         "_router",
         "_sign_in",
         "_timer",
-        "address",
         "caller",
         "machine",
         "player",
@@ -112,7 +111,6 @@ class Session:
         self.topics: set[str] = set()
         self.caller: Caller | None = None
         self.machine = machine
-        self.address = connection.address
         self._connection = connection
         self._router = router
         self._hub = hub

@@ -142,11 +142,6 @@ class Activation:
             self._host.ready(self)
 
     @property
-    def depth(self) -> int:
-        """Messages in the mailbox."""
-        return len(self._mailbox)
-
-    @property
     def idle(self) -> bool:
         """Whether it could be put away without anybody waiting for it."""
         return not (

@@ -23,11 +23,6 @@ class Kind:
         self.topics: dict[str, Feature[Any]] = {}
         """Topic prefix to the feature that decides who may read it."""
 
-    @property
-    def stored(self) -> bool:
-        """Whether anything of its slices is ever saved."""
-        return any(self.name not in feature.transient for feature in self.features.values())
-
     def keep_events(self, topic: str) -> int:
         """How many of a topic's newest events are kept."""
         for prefix, feature in self.topics.items():

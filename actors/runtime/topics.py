@@ -181,11 +181,6 @@ class Hub:
         if not self._scheduled:
             self._schedule()
 
-    def position(self, topic: str) -> int | None:
-        """Seq up to which this node has delivered ``topic``; None where nobody here follows it."""
-        stream = self._streams.get(topic)
-        return stream.seq if stream else None
-
     def _listen(self, topic: str) -> None:
         self._changed.add(topic)
         self._bell.set()
