@@ -1,14 +1,17 @@
 """Player: who a player is to others, and by which sessions the player is here.
 
-Owns two slices of a player: ``profile``, which is kept, and ``sessions``, which is not: it holds live connections, and
-a sign-in must not cost a write. Publishes to ``player:ID``, the player's own inbox topic.
+Owns two slices of a player: ``profile``, which is kept, and ``sessions``, which is not: it holds live connections.
+Publishes to ``player:ID``, the player's own inbox topic. What players are searched by (staff, audiences of
+announcements) is also a row of the table ``players``; a sign-in writes it where the client has changed, and once a day.
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
 from actors.runtime import CALLER, Context, Feature, SessionRef
+from actors.standing import AccountBanned, standing
 from protocol import (
     DISPLAY_NAME_MAX,
     DISPLAY_NAME_MIN,
@@ -20,9 +23,26 @@ from protocol import (
     Reply,
     Request,
     display_name,
+    skeleton,
 )
+from storage import Migration, Upsert
 
 MAX_SESSIONS = 5  # live sessions of a player; one more closes the one that was opened first
+DAY_MS = 86_400_000
+PLAYERS = """
+CREATE TABLE players (
+    player VARCHAR(64) NOT NULL PRIMARY KEY,
+    name VARCHAR(64) NOT NULL DEFAULT '',
+    name_key VARCHAR(96) NOT NULL DEFAULT '',
+    platform VARCHAR(32) NOT NULL DEFAULT '',
+    app VARCHAR(32) NOT NULL DEFAULT '',
+    app_order BIGINT NOT NULL DEFAULT 0,
+    locale VARCHAR(35) NOT NULL DEFAULT '',
+    guild VARCHAR(64) NOT NULL DEFAULT '',
+    seen_ms BIGINT NOT NULL DEFAULT 0
+)
+"""
+"""``name_key``: skeleton of the name; ``app_order``: number of the version; ``seen_ms``: on the last day of a sign-in."""
 KEEP_EVENTS = 20_000  # of player:ID; 220 a day for the 90 days that a notice of the inbox lasts (actors/mail.py)
 
 
@@ -87,6 +107,7 @@ class SessionOpened(Reply, tag="session.opened", frozen=True, kw_only=True):
     session: str
     name: str
     created: bool
+    muted_until_ms: int = 0
 
 
 class SessionOpen(Request[SessionOpened], tag="session.open", frozen=True, kw_only=True):
@@ -119,6 +140,10 @@ class Profile(Struct):
     name: str = ""
     created_ms: int = 0
     """First sign-in; 0 for an id that nobody has signed in with."""
+    client: ClientInfo = ClientInfo()
+    """As it was at the last sign-in that was written down."""
+    seen_ms: int = 0
+    """When that was."""
 
 
 class OpenSession(Struct, frozen=True):
@@ -140,7 +165,17 @@ class Greeting(Struct, frozen=True):
     name: str
 
 
-profile = Feature(name="profile", actor="player", state=Profile, keep_events=KEEP_EVENTS)
+profile = Feature(
+    name="profile",
+    actor="player",
+    state=Profile,
+    keep_events=KEEP_EVENTS,
+    migrations=(
+        Migration(1, PLAYERS.strip()),
+        Migration(2, "CREATE INDEX players_by_name ON players (name_key, player)"),
+        Migration(3, "CREATE INDEX players_by_guild ON players (guild, player)"),
+    ),
+)
 sessions = Feature(name="sessions", actor="player", state=Sessions, transient=("player",))
 profile.publishes(PlayerRenamed)
 
@@ -186,6 +221,7 @@ def rename(ctx: Context, who: Profile, msg: PlayerRename) -> PlayerNamed:
     name = allowed_name(msg.name)
     if name != who.name:
         ctx.use(profile).name = name
+        _write_down(ctx, name=name, name_key=skeleton(name))
         ctx.publish(ctx.actor, PlayerRenamed(name=name))
         for session in ctx.look(sessions).live.values():
             ctx.rename_session(session.ref, name)
@@ -194,16 +230,36 @@ def rename(ctx: Context, who: Profile, msg: PlayerRename) -> PlayerNamed:
 
 @sessions.handles(SessionOpen, key="player", internal=True)
 def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpened:
-    """Take a connection in; a player's first one creates the profile, which is the only durable write of a sign-in.
+    """Take a connection in. A player's first one creates the profile; the others write only what the client says of
+    itself, where that has changed, and once a day that the player was here.
 
     A live session that is resumed goes on here, under its id, and its old connection is closed: the resume wins.
+
+    Raises:
+        AccountBanned: the player may not sign in now.
     """
+    stands = ctx.look(standing)
+    if stands.banned_until_ms > ctx.now_ms:
+        raise AccountBanned(f"{ctx.key} is banned until {stands.banned_until_ms}")
     who = ctx.look(profile)
     created = not who.created_ms
     if created:
         who = ctx.use(profile)
         who.name = _first_name(ctx.key, msg.name_hint)
         who.created_ms = ctx.now_ms
+    if created or who.client != msg.client or who.seen_ms // DAY_MS != ctx.now_ms // DAY_MS:
+        who = ctx.use(profile)
+        who.client, who.seen_ms = msg.client, ctx.now_ms
+        _write_down(
+            ctx,
+            name=who.name,
+            name_key=skeleton(who.name),
+            platform=msg.client.platform,
+            app=msg.client.app,
+            app_order=app_order(msg.client.app),
+            locale=msg.client.locale,
+            seen_ms=ctx.now_ms,
+        )
     ref = msg.session
     if msg.resumes in here.live:
         ref = structs.replace(ref, session=msg.resumes)
@@ -214,7 +270,7 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
         oldest = here.live.pop(next(iter(here.live)))
         ctx.close_session(oldest.ref, CloseCode.SIGNED_IN_ELSEWHERE, f"more than {MAX_SESSIONS} sessions")
     here.live[ref.session] = OpenSession(ref, ctx.now_ms, msg.client)
-    return SessionOpened(session=ref.session, name=who.name, created=created)
+    return SessionOpened(session=ref.session, name=who.name, created=created, muted_until_ms=stands.muted_until_ms)
 
 
 @sessions.handles(SessionClose, key="player", internal=True)
@@ -224,6 +280,21 @@ def close_session(_ctx: Context, here: Sessions, msg: SessionClose) -> SessionCl
     if known and known.ref.generation == msg.session.generation:
         del here.live[msg.session.session]
     return SessionClosed()
+
+
+# For other rooms.
+def note_guild(ctx: Context, guild: str | None) -> None:
+    """Have the player be found as a member of ``guild``, or of none."""
+    _write_down(ctx, guild=guild or "")
+
+
+def app_order(version: str) -> int:
+    """A number that orders versions as ``1.4.2``: three parts, each up to 99,999; 0 for what has no such form."""
+    parts = re.fullmatch(r"v?(\d{1,5})(?:\.(\d{1,5}))?(?:\.(\d{1,5}))?(?:[.+-].*)?", version, re.ASCII)
+    if parts is None:
+        return 0
+    major, minor, patch = (int(part or 0) for part in parts.groups())
+    return (major * 100_000 + minor) * 100_000 + patch
 
 
 def allowed_name(text: str) -> str:
@@ -239,6 +310,10 @@ def allowed_name(text: str) -> str:
     if not DISPLAY_NAME_MIN <= len(name) <= DISPLAY_NAME_MAX:
         raise NameNotAllowed(f"a name has {DISPLAY_NAME_MIN} to {DISPLAY_NAME_MAX} characters")
     return name
+
+
+def _write_down(ctx: Context, **columns: Any) -> None:
+    ctx.keep(Upsert("players", {"player": ctx.key, **columns}, ("player",)))
 
 
 def _first_name(player: str, hint: str) -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import SystemRandom
 from typing import Any
 
@@ -23,14 +24,15 @@ from server.config import Config
 from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
-from server.http import HttpParts, SignedIn, running_http
+from server.http import HttpParts, SignedIn, running_http, running_staff_http
 from server.lifetime import allow_many_sockets, first, signals, unless
 from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
+from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.welcome import WelcomeOptions, Welcomer
-from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_store
+from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
 from storage import migrate as migrate_store
 
 log = structlog.get_logger()
@@ -44,7 +46,7 @@ async def serve(config: Config) -> int:
     allow_many_sockets()
     stop, hurry = signals()
     async with AsyncExitStack() as up:
-        server = await unless(stop, up.enter_async_context(running_server(config)))
+        server = await unless(stop, up.enter_async_context(running_server(config, stop=stop.set)))
         if server is None:
             log.info("server.stopped", while_starting=True)
             return 0
@@ -112,8 +114,13 @@ class Status:
 
 
 @asynccontextmanager
-async def running_server(config: Config, clock: Clock | None = None) -> AsyncIterator[Server]:
-    """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down."""
+async def running_server(
+    config: Config, clock: Clock | None = None, stop: Callable[[], None] = lambda: None
+) -> AsyncIterator[Server]:
+    """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down.
+
+    ``stop`` is called when staff tells this node to drain.
+    """
     clock = clock or SystemClock()
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
@@ -121,7 +128,8 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
     plan = blueprint()
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}
-    sign_in = _LateSignIn()
+    sign_in, desk = _LateSignIn(), Desk(clock)
+    staff = staff_routes(desk, dev=config.auth.dev)
     async with AsyncExitStack() as parts:
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         http_port = await parts.enter_async_context(
@@ -134,13 +142,17 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
                     gateway_port=lambda: ports["gateway"],
                     dev=config.auth.dev,
                     origins=config.gateway.origins or (),
+                    routes=() if config.http.staff_address else staff,
                 ),
             )
         )
+        if config.http.staff_address:
+            await parts.enter_async_context(running_staff_http(config.http, staff))
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         meters.store_up = True
         epoch = await _epoch(store)
         bus = CountedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch, meters)
+        ranks = await parts.enter_async_context(open_ranks(config.bus.url, epoch))
         status.bus = bus
         status.starting = "waiting for the bus and the node's lease"
         node = Node(
@@ -149,6 +161,7 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
             Outside(
                 store=store,
                 bus=bus,
+                ranks=ranks,
                 clock=clock,
                 random=random,
                 observe=MeterObserver(meters),
@@ -174,8 +187,16 @@ async def running_server(config: Config, clock: Clock | None = None) -> AsyncIte
         gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random))
         await parts.enter_async_context(gateway.running())
         ports["gateway"] = gateway.port
+        numbers = NodeNumbers(node.name, bus, clock, count=partial(_count, node, gateway, meters), drain=stop)
+        await parts.enter_async_context(numbers.running())
+        desk.parts = DeskParts(store=store, router=node.router, membership=node.membership, numbers=numbers)
         status.node, status.starting = node, ""
         yield Server(node, gateway, http_port, status)
+
+
+def _count(node: Node, gateway: Gateway, meters: Meters) -> Counted:
+    messages_in = sum(meters.messages_in.values())
+    return Counted(gateway.sessions, len(node.host.activations), messages_in, meters.messages_out)
 
 
 def _node_options(config: Config) -> NodeOptions:
@@ -196,6 +217,7 @@ def _gateway_parts(
         node=node.name,
         router=node.router,
         hub=node.hub,
+        replica=node.reach.replica,
         tokens=tokens,
         clock=clock,
         options=WelcomeOptions(

@@ -13,7 +13,7 @@ from server.config import Config, ConfigError, check_serving
 from server.config_sources import OPTIONS, choice, load
 
 DONE, FAILED, WRONG_SETTINGS = 0, 1, 2
-COMMANDS = ("serve", "migrate", "token", "inspect")
+COMMANDS = ("serve", "migrate", "token", "key", "inspect")
 SHARED = {"config", *(option.dest for option in OPTIONS)}
 
 
@@ -68,6 +68,8 @@ def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable
             for line in _loop(load_app().migrate(config)):
                 _print(line)
             return DONE
+        case "key":
+            return _key(config, given)
         case "inspect":
             return _inspect(config, load_app(), **given)
         case _:
@@ -97,6 +99,13 @@ def _token(config: Config, player: str, ttl: int | None = None, name: str | None
         _print(Tokens(config.auth, SystemClock()).mint(player, name=name, ttl_s=ttl).token)
     except ValueError as error:
         raise ConfigError(f"token {player}: {error}") from None
+    return DONE
+
+
+def _key(config: Config, given: dict[str, Any]) -> int:
+    from server.staff import keys_cli  # noqa: PLC0415 - as App
+
+    _loop(keys_cli.run(config, given, _print))
     return DONE
 
 
@@ -131,13 +140,14 @@ def _load_app() -> App:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if "invalid choice" in message:
-            message = f"no such command; allowed: {', '.join(COMMANDS)}"
+            allowed = message.partition("argument ")[2].partition(":")[0].split(" | ")
+            message = f"no such command; allowed: {', '.join(allowed)}"
         raise ConfigError(f"{message} (see guildhall --help)")
 
 
 def _check_names(argv: Sequence[str]) -> None:
     """Refuse an unknown option before argparse takes its value for the command."""
-    known = {"--help", "--config", "--ttl", "--name", *(option.name for option in OPTIONS)}
+    known = {"--help", "--config", "--ttl", "--name", "--scope", "--expires", *(option.name for option in OPTIONS)}
     for word in argv:
         name = word.partition("=")[0]
         if name.startswith("--") and name not in known:
@@ -177,6 +187,15 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("player")
     token.add_argument("--ttl", type=_seconds, metavar="S", help="seconds until it expires")
     token.add_argument("--name", help="display name in the token")
+    key = add("key", help="make, list and revoke keys of the staff API")
+    actions = key.add_subparsers(dest="action", metavar="create | list | revoke", parser_class=_Parser, required=True)
+    create = actions.add_parser("create", parents=[shared], argument_default=argparse.SUPPRESS)
+    create.add_argument("name", help="whose it is")
+    create.add_argument("--scope", action="append", metavar="S", help="what it may do; once for each")
+    create.add_argument("--expires", metavar="90d", help="how long it is good for: d, h or m; not given: for ever")
+    actions.add_parser("list", parents=[shared], argument_default=argparse.SUPPRESS)
+    revoke = actions.add_parser("revoke", parents=[shared], argument_default=argparse.SUPPRESS)
+    revoke.add_argument("id", help="the part of the key after gk_, or from `key list`")
     inspect = add("inspect", help="print what the store holds of an actor, as JSON")
     inspect.add_argument("kind", help="e.g. guild")
     inspect.add_argument("id", help="e.g. 42")

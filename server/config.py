@@ -33,6 +33,13 @@ BusUrl = Annotated[
         extra={"allowed": "`local:` or `redis://[:PASSWORD@]HOST:PORT/DB` (`rediss:` for TLS)"},
     ),
 ]
+StaffAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(|[^\s/@]+:\d{1,5})\Z",
+        extra={"allowed": "`HOST:PORT`, or empty"},
+    ),
+]
 NodeName = Annotated[
     str,
     Meta(
@@ -128,6 +135,9 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: list[str] = []
     """Addresses or networks of load balancers whose `X-Forwarded-For` is believed; else the peer is
     the client."""
+    staff_address: StaffAddress = ""
+    """Where the staff API listens, apart from the rest, so that it can stay off the internet. Empty: it is on
+    the HTTP port."""
 
 
 class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -267,12 +277,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``; an IPv6 host stands in brackets."""
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
 def check(config: Config) -> None:
     """Refuse settings that contradict each other.
 
     Raises:
         ConfigError: the first contradiction found.
     """
+    _check_staff(config.http.staff_address)
     _check_dev(config)
     _check_origins(config.gateway.origins or [])
     _check_jwks(config.auth)
@@ -298,10 +315,18 @@ def check_serving(config: Config) -> None:
         )
 
 
+def _check_staff(address: str) -> None:
+    if address and split_address(address)[1] > 65535:
+        raise ConfigError(f"http.staff_address: {address} has no such port; allowed: 0 to 65535")
+
+
 def _check_dev(config: Config) -> None:
     if not config.auth.dev:
         return
-    for name, host in (("gateway.host", config.gateway.host), ("http.host", config.http.host)):
+    hosts = {"gateway.host": config.gateway.host, "http.host": config.http.host}
+    if config.http.staff_address:
+        hosts["http.staff_address"] = split_address(config.http.staff_address)[0]
+    for name, host in hosts.items():
         if not is_loopback(host):
             raise ConfigError(
                 f"auth.dev lets anyone sign in as anybody: it is refused while {name} is {host}; "

@@ -46,6 +46,7 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("--gateway-port", ("gateway.port",), "port for players, 0 takes a free one"),
     Option("--http-port", ("http.port",), "port for sign-in, health and staff, 0 takes a free one"),
+    Option("--staff-address", ("http.staff_address",), "HOST:PORT of the staff API, if not on the HTTP port"),
     Option("--host", ("gateway.host", "http.host"), "address that both ports listen on"),
     Option("--store", ("store.url",), "database: sqlite:///PATH or mysql://..."),
     Option("--bus", ("bus.url",), "between nodes: local: or redis://..."),

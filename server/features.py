@@ -3,21 +3,32 @@
 from typing import Any
 
 from actors.account import account, family
+from actors.broadcasts import announced, broadcasts
 from actors.chat import channels, chat, world
 from actors.guild import guild, seat
+from actors.leaderboards import boards, scores, show
 from actors.mail import mail
+from actors.moderation import moderation
 from actors.player import profile, sessions
 from actors.runtime import Blueprint, Feature
+from actors.staff import staff
 
 FEATURES: tuple[Feature[Any], ...] = (
     profile,
     sessions,
+    moderation,
+    staff,
     seat,
     guild,
     chat,
     world,
     channels,
     mail,
+    announced,
+    broadcasts,
+    boards,
+    show,
+    scores,
     account,
     family,
 )

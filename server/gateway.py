@@ -14,7 +14,7 @@ from msgspec import Struct
 from websockets.http11 import Request, Response
 
 from actors.player import SessionClose
-from actors.runtime import Caller, Clock, RenameSession, SessionCommand, SessionRef
+from actors.runtime import Caller, Clock, ClosePlayer, CloseSession, Command, MutePlayer, RenameSession, SessionRef
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
 from protocol import CloseCode, Codec, ServerSession, Wire
@@ -196,14 +196,22 @@ class Gateway:
         request = SessionClose(id=token_urlsafe(9), player=player, session=ref)
         self._parts.node.router.ask(request, Caller(player), partial(_unheard, player))
 
-    def _command(self, command: SessionCommand) -> None:
-        session = self._by_generation.get(command.to.generation)
-        if session is None:
-            return
-        if isinstance(command, RenameSession):
-            session.rename(command.name)
-        else:
-            session.carry_out(command)
+    def _command(self, command: Command) -> None:
+        match command:
+            case ClosePlayer():
+                for session in list(self._by_player.get(command.player, {}).values()):
+                    session.close(CloseCode(command.code), command.reason)
+            case MutePlayer():
+                for session in self._by_player.get(command.player, {}).values():
+                    session.mute(command.until_ms)
+            case RenameSession() | CloseSession():
+                addressed = self._by_generation.get(command.to.generation)
+                if addressed is None:
+                    return
+                if isinstance(command, RenameSession):
+                    addressed.rename(command.name)
+                else:
+                    addressed.close(CloseCode(command.code), command.reason)
 
 
 def _unheard(player: str, answer: object) -> None:

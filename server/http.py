@@ -1,4 +1,5 @@
-"""The HTTP port: sign-in, health, metrics, and in development mode the demo page.
+"""The HTTP port: sign-in, health, metrics, the staff API where that has no address of its own, and in development mode
+the demo page.
 
 It runs on the loop of the node and is the slow path: nothing of a game's second-to-second traffic
 comes here.
@@ -15,8 +16,6 @@ from typing import Annotated, Any, Protocol
 import uvicorn
 from litestar import Litestar, Request, Response, get, post
 from litestar.config.cors import CORSConfig
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import Body
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
@@ -25,9 +24,10 @@ from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from server.auth import DeviceId
-from server.config import Http
+from server.config import Http, split_address
 from server.http_errors import answer_error
 from server.http_page import FOLDER, page_routes
+from server.staff import docs_routes
 
 BODY_BYTES = 65_536
 CONCURRENT = 512  # connections; past that 503, so that a flood here cannot starve the players
@@ -93,7 +93,7 @@ class HttpParts(Struct, frozen=True, kw_only=True):
     origins: Sequence[str] = ()
     """Web pages of other hosts that may sign in (``gateway.origins``)."""
     routes: Sequence[ControllerRouterHandler] = ()
-    """More routes, e.g. those of staff."""
+    """More routes: those of staff. With them comes the page of the API."""
     pages: Path = FOLDER
     """Folder of the demo page."""
 
@@ -119,9 +119,27 @@ async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
     Raises:
         OSError: the address cannot be bound.
     """
+    async with _listening(config, config.host, config.port, make_app(parts)) as port:
+        yield port
+
+
+@asynccontextmanager
+async def running_staff_http(config: Http, routes: Sequence[ControllerRouterHandler]) -> AsyncIterator[int]:
+    """Serve the staff API at ``http.staff_address`` while this is open; yields the bound port.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    host, port = split_address(config.staff_address)
+    async with _listening(config, host, port, _app([*routes, *docs_routes(routes, files=True)])) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def _listening(config: Http, host: str, port: int, app: Litestar) -> AsyncIterator[int]:
     server = _Server(
         uvicorn.Config(
-            _traced(make_app(parts)),
+            _traced(app),
             http=_InTime,
             ws="none",
             lifespan="off",
@@ -134,7 +152,7 @@ async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    listener = _bind(config.host, config.port)
+    listener = _bind(host, port)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(server.serve(sockets=[listener]), name="http")
         try:
@@ -150,6 +168,8 @@ def make_app(parts: HttpParts) -> Litestar:
     """All routes as one application."""
     handlers: list[ControllerRouterHandler] = [*_operator_routes(parts), *_sign_in_routes(parts)]
     handlers += parts.routes
+    if parts.dev or parts.routes:
+        handlers += docs_routes(tuple(handlers), files=not parts.dev)
     if parts.dev:
         handlers += page_routes(parts.pages, parts.gateway_port)
     cors = CORSConfig(
@@ -157,13 +177,16 @@ def make_app(parts: HttpParts) -> Litestar:
         allow_methods=["GET", "POST"],
         allow_headers=["content-type", "authorization", "idempotency-key"],
     )
-    docs = OpenAPIConfig(title="Guildhall", version="1", path="/v1/docs", render_plugins=[JsonRenderPlugin()])
+    return _app(handlers, cors if parts.origins else None)
+
+
+def _app(handlers: Sequence[ControllerRouterHandler], cors: CORSConfig | None = None) -> Litestar:
     return Litestar(
-        handlers,
+        list(handlers),
         exception_handlers={Exception: answer_error},
         request_max_body_size=BODY_BYTES,
-        cors_config=cors if parts.origins else None,
-        openapi_config=docs if parts.dev else None,
+        cors_config=cors,
+        openapi_config=None,
         logging_config=None,
         debug=False,
     )

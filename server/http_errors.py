@@ -17,10 +17,11 @@ STATUS = {
     "auth.invalid": 401,
     "auth.expired": 401,
     "rate.limited": 429,
+    "request.key_missing": 400,
     "internal": 500,
 }
-"""By code; the others are told by their last word or their ``retry`` rule."""
-LAST_WORD = {"not_found": 404, "forbidden": 403}
+"""By code; the others are told by how they end or by their ``retry`` rule."""
+ENDS = {"not_found": 404, "forbidden": 403}
 CODES = {400: "protocol.invalid", 401: "auth.invalid", 404: "http.not_found"}
 """Of what the HTTP layer itself refuses; else the status's own name."""
 
@@ -45,7 +46,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 def answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The one exception handler of the HTTP port."""
     if isinstance(error, HTTPException):
-        return _answer(error.status_code, _code(error.status_code), error.detail, "never")
+        return _answer(error.status_code, _code(error.status_code), _detail(error), "never")
     if isinstance(error, GuildhallError):
         return _answer(status_of(error), error.code, str(error), error.retry, error.retry_after_ms)
     if isinstance(error, RecursionError):  # the decoder's answer to a body nested a thousand deep
@@ -56,10 +57,24 @@ def answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response
 
 def status_of(error: GuildhallError) -> int:
     """The HTTP status that goes with a refusal."""
-    known = STATUS.get(error.code) or LAST_WORD.get(error.code.rpartition(".")[2])
-    if known is not None:
-        return known
-    return 409 if error.retry == "never" else 503
+    return status_for(error.code, error.retry)
+
+
+def status_for(code: str, retry: Retry) -> int:
+    """The same, by code and rule."""
+    if code in STATUS:
+        return STATUS[code]
+    for end, status in ENDS.items():
+        if code.endswith(end):
+            return status
+    return 409 if retry == "never" else 503
+
+
+def _detail(error: HTTPException) -> str:
+    """What is wrong and, where the body or a parameter is, which field of it."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    fields = [f"{each.get('key')}: {each.get('message')}" for each in extra if isinstance(each, dict)]
+    return "; ".join([error.detail, *fields])
 
 
 def _code(status: int) -> str:

@@ -1,12 +1,19 @@
 """What the store holds of one actor, for a person: never tokens, and of messages only what the tables show anyway."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from actors.runtime import Blueprint
 from protocol import GuildhallError
 from storage import Store
+
+
+class Selects(Protocol):
+    """Whatever rows can be asked of: a ``Store``."""
+
+    async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
 
 class NothingKept(GuildhallError):
@@ -40,7 +47,7 @@ async def inspect(store: Store, plan: Blueprint, actor: str) -> dict[str, Any]:
         "told": told,
         "slices": {} if kind.name in HIDDEN_KINDS else await _slices(store, actor),
         "topics": await _topics(store, actor),
-        "ops": await _ops(store, actor),
+        "ops": await recent_ops(store, actor),
         "timers": await _timers(store, actor),
         "outbox": await _outbox(store, actor),
         "heard": await _heard(store, actor),
@@ -59,7 +66,8 @@ async def _topics(store: Store, actor: str) -> list[dict[str, Any]]:
     return [{"topic": t, "epoch": e, "seq": s, "floor": f} for t, e, s, f in rows]
 
 
-async def _ops(store: Store, actor: str) -> list[dict[str, Any]]:
+async def recent_ops(store: Selects, actor: str) -> list[dict[str, Any]]:
+    """What players have asked of the actor lately, the newest first."""
     rows = await store.select(
         "SELECT player, op, at_ms, reply FROM ops WHERE actor = ? ORDER BY at_ms DESC LIMIT ?", (actor, OPS_SHOWN)
     )

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 import structlog
 from msgspec import Struct, structs
 
-from actors.runtime import Answer, Caller, CloseSession, Follow, NotReadable, SessionRef, Ticket, TopicOpen, Unfollow
+from actors.broadcasts import TOPIC as ANNOUNCE
+from actors.broadcasts import AnnounceNote
+from actors.runtime import Answer, Caller, Follow, NotReadable, Ticket, TopicOpen, Unfollow
 from actors.runtime.meters import Meters
 from actors.runtime.router import Router
 from actors.runtime.topics import Hub
@@ -42,6 +44,8 @@ from server.limits import RateLimits, Unlimited
 from server.outbound import Outbound
 
 log = structlog.get_logger()
+SURE_S = 10.0  # after the welcome by which what followed it has arrived, or the connection has been found broken
+ABNORMAL = 1006  # a connection that ended without a close frame (RFC 6455, section 7.1.5)
 TOPICS = 256  # that one session may follow
 TOPIC = re.compile(r"(?=.{1,160}\Z)[A-Za-z0-9_.~-]+(:[A-Za-z0-9_.~-]+)*")  # ids with colons; no actor has more
 
@@ -79,12 +83,15 @@ class Session:
         "_meters",
         "_monotonic",
         "_on_closed",
+        "_online_since",
         "_options",
         "_outbound",
         "_router",
         "_sign_in",
         "_timer",
+        "announced",
         "caller",
+        "locale",
         "machine",
         "player",
         "topics",
@@ -108,7 +115,11 @@ class Session:
         self.wire: Wire = machine.wire
         self.player = ""
         """The player's id; empty until signed in."""
+        self.locale = ""
+        """What the client said of its language; empty until signed in."""
         self.topics: set[str] = set()
+        self.announced: tuple[str, int] = ("", 0)
+        """The player's mark in the announcements, as far as this session knows."""
         self.caller: Caller | None = None
         self.machine = machine
         self._connection = connection
@@ -124,6 +135,7 @@ class Session:
             connection, meters, options.outbound_bytes, at_flush=hub.at_flush, too_slow=self._too_slow
         )
         self._asked = 0
+        self._online_since = 0.0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watch()
@@ -147,8 +159,22 @@ class Session:
         self.machine.heard(now)
         self._count(now)
 
+    def _note_announced(self, *, sure: bool) -> None:
+        """Have the player's mark moved to where announcements stand. After a connection that broke (not ``sure``) soon
+        after its welcome the client may not have them: better shown again than never."""
+        here = self._hub.place(ANNOUNCE) if ANNOUNCE in self.topics else None
+        if here is None or self.caller is None or self.announced == (here.epoch, here.seq):
+            return
+        if not sure and self._monotonic() < self._online_since + SURE_S:
+            return
+        self.announced = (here.epoch, here.seq)
+        self._asked += 1
+        request = AnnounceNote(id=f"o{self._asked}", player=self.player, epoch=here.epoch, seq=here.seq)
+        self._router.ask(request, self.caller, _unheard)
+
     def lost(self, code: int) -> None:
         """The connection is gone."""
+        self._note_announced(sure=code != ABNORMAL)
         self.machine.closed()
         if self._timer is not None:
             self._timer.cancel()
@@ -209,7 +235,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._watch()
-        now = self._monotonic()
+        now = self._online_since = self._monotonic()
         for request in early:
             self._request(request, now)
 
@@ -314,23 +340,26 @@ class Session:
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Send what waits, then a close frame."""
         self._outbound.flush()
+        self._note_announced(sure=False)
         self.machine.closed()
         self._hub.leave(self)
         self._connection.close(int(code), closing(code, reason).reason)
 
-    def carry_out(self, command: CloseSession) -> None:
-        """Close because the player's actor said so."""
-        self.close(CloseCode(command.code), command.reason)
-
     def rename(self, name: str) -> None:
         """The player has a new display name."""
         if self.caller is not None:
-            self.caller = Caller(self.caller.player, name, self.caller.session)
+            self.caller = structs.replace(self.caller, name=name)
 
-    def signed_in(self, player: str, name: str, ref: SessionRef) -> None:
+    def mute(self, until_ms: int) -> None:
+        """The player may not chat until then."""
+        if self.caller is not None:
+            self.caller = structs.replace(self.caller, muted_until_ms=until_ms)
+
+    def signed_in(self, caller: Caller, locale: str) -> None:
         """From now on requests are this player's."""
-        self.player = player
-        self.caller = Caller(player, name, ref)
+        self.player = caller.player
+        self.caller = caller
+        self.locale = locale
 
     def _watch(self) -> None:
         """Look at the deadline when it comes; hearing something only moves it on."""
@@ -376,6 +405,10 @@ class Session:
         self._hub.unfollow(self, request.topic)
         follow = Follow(request.topic, opened.epoch, opened.seq, after, durable=True)
         self.deliver_and_follow(request.id, synced, [follow])
+
+
+def _unheard(_answer: Answer) -> None:
+    """The mark is moved with the next session's end."""
 
 
 def stamped(reply: Reply, re: str) -> Reply:

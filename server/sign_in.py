@@ -1,19 +1,16 @@
 """Sign-in over HTTP: turns device ids and refresh tokens into access tokens, through the account actors."""
 
-import asyncio
 from secrets import token_bytes, token_hex
-from typing import Any
 
 from actors.account import AccountOpen, AccountOpened, FamilyOpen, FamilyRotate, FamilyRotated
 from actors.account_state import Rotation
-from actors.runtime import Answer, Caller, Clock, Ticket
+from actors.runtime import Clock, ask
 from actors.runtime.router import Router
-from protocol import NotAuthenticated, RateLimited, Reply, Request, TokenExpired, Unavailable
+from protocol import NotAuthenticated, RateLimited, TokenExpired
 from server.auth import RefreshToken, Tokens, device_key, first_refresh, next_refresh, presented
 from server.http import SignedIn
 from server.limits import source_of
 
-SERVER = Caller("server")
 SOURCES = 100_000  # addresses remembered for a minute; more at once are an attack, and wait
 
 
@@ -92,24 +89,3 @@ class AccountSignIn:
         tries = self._tries[source] = self._tries.get(source, 0) + 1
         if tries > self._per_minute:
             raise RateLimited("too many sign-ins from this address", retry_after_ms=60_000)
-
-
-async def ask(router: Router, request: Request[Any], caller: Caller = SERVER) -> Reply:
-    """The reply to a request of the server's own parts.
-
-    Raises:
-        GuildhallError: the turn refused, or the outcome is unknown.
-    """
-    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    def deliver(answer: Answer) -> None:
-        if not future.done():
-            future.set_result(answer)
-
-    router.ask(request, caller, deliver)
-    answer = await future
-    if answer.error is not None:
-        raise answer.error
-    if answer.reply is None or isinstance(answer.reply, Ticket):
-        raise Unavailable("no reply")
-    return answer.reply

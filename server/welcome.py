@@ -1,6 +1,7 @@
 """From ``hello`` to ``welcome``: who is it, which topics go on, from where.
 
-hello -> token -> player's actor (SessionOpen) -> own topic and every resumed one (TopicOpen) -> welcome -> events
+hello -> token -> player's actor (SessionOpen) -> own topic, announcements and every resumed one (TopicOpen) -> welcome
+-> events
 """
 
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from secrets import token_urlsafe
 from typing import Any
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs, to_builtins
 
+from actors.broadcasts import TOPIC as ANNOUNCE
+from actors.broadcasts import Live, announced, broadcasts, first_to_show
 from actors.player import SessionOpen, SessionOpened
-from actors.runtime import Answer, Caller, Clock, Follow, SessionRef, TopicOpened
+from actors.runtime import Answer, Caller, Clock, Feature, Follow, SessionRef, TopicOpened
 from actors.runtime.router import Router
 from actors.runtime.topics import Hub
+from actors.standing import AccountBanned
 from protocol import (
     CloseCode,
     ConfigVersion,
@@ -30,6 +34,7 @@ from server.auth import Identity, Tokens
 from server.session import TOPICS, Session, TooManyTopics
 
 log = structlog.get_logger()
+KEPT_FOR_SURE = 5_000  # newest announcements that the log has surely kept; who is further behind starts from its mark
 
 
 class WelcomeOptions(Struct, frozen=True):
@@ -46,11 +51,20 @@ class Welcomer:
     """Signs sessions in; one for a gateway."""
 
     def __init__(
-        self, *, node: str, router: Router, hub: Hub, tokens: Tokens, clock: Clock, options: WelcomeOptions
+        self,
+        *,
+        node: str,
+        router: Router,
+        hub: Hub,
+        replica: Callable[[Feature[Any]], Any],
+        tokens: Tokens,
+        clock: Clock,
+        options: WelcomeOptions,
     ) -> None:
         self.node = node
         self.router = router
         self.hub = hub
+        self.replica = replica
         self.clock = clock
         self.options = options
         self._tokens = tokens
@@ -103,19 +117,31 @@ class _Opening:
         assert isinstance(opened, SessionOpened)
         self._ref = SessionRef(opened.session, self._ref.node, self._ref.generation)
         session = self._session
-        session.signed_in(self._identity.player, opened.name, self._ref)
+        caller = Caller(self._identity.player, opened.name, self._ref, opened.muted_until_ms)
+        session.signed_in(caller, self._hello.client.locale)
         self._welcomer.on_signed_in(session, self._ref)
         if not session.open:
             return  # it went away meanwhile; signing in has registered it, and closing has undone that
         own = f"player:{self._identity.player}"
         cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
-        topics = {own: cursors.pop(own, None), **cursors}
+        topics = {own: cursors.pop(own, None), ANNOUNCE: cursors.pop(ANNOUNCE, None), **cursors}
         if len(topics) > TOPICS:  # half of them would be a partial recovery
             self._fail(TooManyTopics(f"at most {TOPICS} topics a session"), CloseCode.PROTOCOL_ABUSE)
             return
         self._waiting = len(topics)
         for topic, cursor in topics.items():
-            session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
+            if topic != ANNOUNCE or not self._knows_announcements(cursor):
+                session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
+
+    def _knows_announcements(self, cursor: Cursor | None) -> bool:
+        """Whether this node can tell by itself where announcements stand; then it has been noted, and no actor that all
+        sign-ins of a cluster would ask has to be asked."""
+        here = self._welcomer.hub.place(ANNOUNCE)
+        if here is None or (cursor is not None and (cursor[0] != here.epoch or cursor[1] > here.seq)):
+            return False
+        opened = TopicOpened(epoch=here.epoch, seq=here.seq, floor=max(1, here.seq - KEPT_FOR_SURE))
+        self._topic_opened(ANNOUNCE, cursor, Answer(opened))
+        return True
 
     def _topic_opened(self, topic: str, cursor: Cursor | None, answer: Answer) -> None:
         self._waiting -= 1
@@ -146,8 +172,27 @@ class _Opening:
         if opened.state is not None:
             self._state = opened.state
 
+    def _place_announcements(self) -> None:
+        """Where the client goes on with announcements that says nothing of them: from the player's own mark, but not
+        before the oldest that still stands. What it misses follows the welcome, like anything that is resumed."""
+        status = self._statuses[ANNOUNCE]
+        mark = to_builtins(self._state[announced.name])
+        seen = mark["seen"] if mark["epoch"] == status.epoch else 0
+        after = status.seq
+        if status.status == "reset":
+            live: Live = self._welcomer.replica(broadcasts)
+            after = first_to_show(live, epoch=status.epoch, seen=seen, now_ms=self._welcomer.clock.now_ms())
+            after = min(after, status.seq)
+            self._statuses[ANNOUNCE] = structs.replace(status, seq=after)
+            self._follows = [
+                structs.replace(follow, after=after) if follow.topic == ANNOUNCE else follow for follow in self._follows
+            ]
+        self._session.announced = (status.epoch, seen)
+
     def _welcome(self) -> None:
         session, options = self._session, self._welcomer.options
+        if self._statuses[ANNOUNCE].status != "gone":
+            self._place_announcements()
         welcome = Welcome(
             session=self._ref.session,
             player=self._identity.player,
@@ -169,5 +214,7 @@ class _Opening:
         # While the store is away every client tries again and again: that outage has its own line.
         say = log.warning if error.retry == "never" else log.debug
         say("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
+        if error.code == AccountBanned.code:
+            never = CloseCode.BANNED
         self._session.refuse(error, self._hello.id)
         self._session.close(never if error.retry == "never" else CloseCode.INTERNAL, error.code)

@@ -18,10 +18,11 @@ from storage.store import (
     ActorWrite,
     Delete,
     EventRow,
-    Insert,
     Outcome,
+    Record,
     Taken,
     TellRow,
+    Upsert,
     shard_of,
 )
 
@@ -64,7 +65,16 @@ class Cut(Struct, frozen=True):
     """Whether ``columns`` begin the primary key."""
 
 
-Step = Put | Cut
+class Change(Struct, frozen=True):
+    """Rows to change: each of ``rows`` holds the new values of ``columns``, then those that ``keys`` must have."""
+
+    table: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    rows: Sequence[Row]
+
+
+Step = Put | Cut | Change
 
 
 def only_releases(write: ActorWrite) -> bool:
@@ -81,6 +91,7 @@ def only_releases(write: ActorWrite) -> bool:
         or write.timers
         or write.cancelled
         or write.records
+        or write.redactions
     )
 
 
@@ -129,7 +140,7 @@ def steps_apart(write: ActorWrite, owners: Mapping[str, str | None], oldest: Map
         else:
             yield step
     for index, record in enumerate(write.records):
-        yield _record(*_signature(record), [_values(record)], culprit=Taken(record=index))
+        yield _record(_signature(record), [_values(record)], culprit=Taken(record=index))
 
 
 def _kept(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> list[Step]:
@@ -143,6 +154,7 @@ def _kept(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest
         _ops(writes),
         _topics(writes),
         Put("topic_events", EVENT_COLUMNS, [_event(e) for w in writes for e in w.events]),
+        _redactions(writes),
         _trims(writes, oldest),
         _outbox(writes),
         Cut("outbox", ("actor", "number"), [(w.actor, n) for w in writes for n in w.delivered]),
@@ -219,6 +231,11 @@ def _event(e: EventRow) -> Row:
     return (e.topic, e.seq, e.at_ms, e.player, op, e.part, e.ends, e.body)
 
 
+def _redactions(writes: Sequence[ActorWrite]) -> Change:
+    rows = [(r.body, r.topic, r.seq) for w in writes for r in w.redactions]
+    return Change("topic_events", ("body",), ("topic", "seq"), rows)
+
+
 def _trims(writes: Sequence[ActorWrite], oldest: Mapping[str, int]) -> Cut:
     return Cut(
         "topic_events",
@@ -267,33 +284,40 @@ def _timers(writes: Sequence[ActorWrite]) -> Put:
 # Records of rooms: any table, so names are checked and runs of the same statement are gathered.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
-_Signature = tuple[type[Insert | Delete], str, tuple[str, ...]]
+class _Signature(NamedTuple):
+    """What records must share to be gathered in one statement."""
+
+    kind: type[Record]
+    table: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
 
-def _signature(record: Insert | Delete) -> _Signature:
-    columns = record.values if isinstance(record, Insert) else record.where
-    return type(record), record.table, tuple(columns)
+def _signature(record: Record) -> _Signature:
+    keys = record.keys if isinstance(record, Upsert) else ()
+    return _Signature(type(record), record.table, tuple(_fields(record)), keys)
 
 
-def _values(record: Insert | Delete) -> Row:
-    return tuple((record.values if isinstance(record, Insert) else record.where).values())
+def _fields(record: Record) -> Mapping[str, Any]:
+    return record.where if isinstance(record, Delete) else record.values
 
 
-def _record(
-    kind: type[Insert | Delete],
-    table: str,
-    columns: tuple[str, ...],
-    rows: Sequence[Row],
-    culprit: Taken | None = None,
-) -> Step:
+def _values(record: Record) -> Row:
+    return tuple(_fields(record).values())
+
+
+def _record(signature: _Signature, rows: Sequence[Row], culprit: Taken | None = None) -> Step:
+    kind, table, columns, keys = signature
     if not columns:
         raise Unusable(f"a record of {table!r} names no column")
     for name in (table, *columns):
         if not _IDENTIFIER.fullmatch(name):
             raise Unusable(f"{name!r} is not a name of a table or column")
-    if kind is Insert:
-        return Put(table, columns, rows, culprit=culprit)
-    return Cut(table, columns, rows, by_key=False)
+    if kind is Delete:
+        return Cut(table, columns, rows, by_key=False)
+    if not set(keys) < set(columns) and kind is Upsert:
+        raise Unusable(f"the keys of a record of {table!r} must be some of its columns, not all")
+    return Put(table, columns, rows, keys=keys, culprit=culprit)
 
 
 def _records(writes: Sequence[ActorWrite]) -> Iterator[Step]:
@@ -303,7 +327,16 @@ def _records(writes: Sequence[ActorWrite]) -> Iterator[Step]:
         for number, (signature, run) in enumerate(groupby(write.records, key=_signature)):
             gathered.setdefault((number, signature), []).extend(_values(r) for r in run)
     for (_, signature), rows in sorted(gathered.items(), key=lambda item: item[0][0]):
-        yield _record(*signature, rows)
+        yield _record(signature, rows)
+
+
+def record_steps(records: Sequence[Record]) -> list[Step]:
+    """What applies ``records`` by themselves, in order.
+
+    Raises:
+        Unusable: a record that is not one.
+    """
+    return [_record(_signature(record), [_values(record)]) for record in records]
 
 
 def _utf8(text: str) -> bytes:

@@ -32,6 +32,7 @@ from storage.store import (
     Outcome,
     OwnedElsewhere,
     Position,
+    Record,
     Refused,
     Snapshot,
     StoreDown,
@@ -161,6 +162,11 @@ class MysqlStore:
 
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._read(Query(sql, values))
+
+    async def edit(self, records: Sequence[Record]) -> None:
+        steps = commits.record_steps(records)
+        parts = [part for step in steps for part in statements(step, self._max_packet)]
+        await self._transact(lambda link: self._run_all(link, [BEGIN, *parts, COMMIT]))
 
     async def _forget(self, nodes: Sequence[str]) -> None:
         """By key, each by itself: this never waits for a renewal, and spares a node that came back."""

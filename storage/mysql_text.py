@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from storage.commits import Cut, Put, Step
+from storage.commits import Change, Cut, Put, Step
 from storage.faults import Unusable
 from storage.reads import Query
 
@@ -154,6 +154,16 @@ def _cut(step: Cut, most: int) -> Iterator[bytes]:
         yield head + b" OR ".join(chunk)
 
 
+def _change(step: Change, most: int) -> Iterator[bytes]:
+    for row in step.rows:
+        values = dict(zip((*step.columns, *step.keys), map(literal, row), strict=True))
+        new = b",".join([b"%b=%b" % (quoted([name]), values[name]) for name in step.columns])
+        terms = b" AND ".join([b"%b=%b" % (quoted([name]), values[name]) for name in step.keys])
+        statement = b"UPDATE `%b` SET %b WHERE %b" % (step.table.encode(), new, terms)
+        for chunk in _chunks([statement], 1, most):
+            yield chunk[0]
+
+
 def _condition(name: bytes, sign: bytes, value: Any) -> bytes:
     return b"%b IS NULL" % name if value is None else b"%b%b%b" % (name, sign, literal(value))
 
@@ -184,7 +194,9 @@ def statements(step: Step, most: int) -> Iterator[bytes]:
     Raises:
         Unusable: a value that cannot be kept, or a row that is larger than that.
     """
-    return _put(step, most) if isinstance(step, Put) else _cut(step, most)
+    if isinstance(step, Put):
+        return _put(step, most)
+    return _change(step, most) if isinstance(step, Change) else _cut(step, most)
 
 
 def packets(parts: Iterable[bytes], most: int) -> list[bytes]:

@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from storage.migrations import Migration
-from storage.sqlite import look_into_sqlite, open_sqlite
+from storage.sqlite import edit_sqlite, look_into_sqlite, open_sqlite
 from storage.sqlite_migrations import migrate_sqlite
-from storage.store import Store
+from storage.store import Editor, Store
 from storage.urls import MysqlPlace, SqlitePlace, parse_store_url
+
+if TYPE_CHECKING:
+    from storage.mysql import MysqlStore
 
 
 @asynccontextmanager
@@ -39,6 +43,20 @@ async def look_into_store(url: str) -> AsyncIterator[Store]:
         yield store
 
 
+@asynccontextmanager
+async def edit_store(url: str) -> AsyncIterator[Editor]:
+    """The store at ``url`` for an operator's change to a room's own table, also beside the nodes that serve from it:
+    claims nothing, ends no lease.
+
+    Raises:
+        As ``open_store``, but for StoreLocked.
+    """
+    place = parse_store_url(url)
+    opener = edit_sqlite(place) if isinstance(place, SqlitePlace) else _open_mysql(place)
+    async with opener as editor:
+        yield editor
+
+
 async def migrate(url: str, rooms: Mapping[str, Sequence[Migration]]) -> list[str]:
     """Bring the schema at ``url`` up to date: the runtime's own tables (``core``), then each room's, in order.
 
@@ -59,7 +77,7 @@ async def migrate(url: str, rooms: Mapping[str, Sequence[Migration]]) -> list[st
     return await migrate_mysql(place, rooms)
 
 
-def _open_mysql(place: MysqlPlace) -> AbstractAsyncContextManager[Store]:
+def _open_mysql(place: MysqlPlace) -> "AbstractAsyncContextManager[MysqlStore]":
     from storage.mysql import open_mysql  # noqa: PLC0415 - a node on SQLite starts sooner without the driver
 
     return open_mysql(place)

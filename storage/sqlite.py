@@ -28,6 +28,7 @@ from storage.store import (
     Outcome,
     OwnedElsewhere,
     Position,
+    Record,
     Refused,
     Snapshot,
     Taken,
@@ -81,6 +82,15 @@ class SqliteStore:
 
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._read(Query(sql, values))
+
+    async def edit(self, records: Sequence[Record]) -> None:
+        steps = commits.record_steps(records)
+
+        def work(db: sqlite3.Connection) -> None:
+            for step in steps:
+                apply(db, step)
+
+        await self._write(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def whole(db: sqlite3.Connection) -> T:
@@ -202,6 +212,21 @@ async def look_into_sqlite(place: SqlitePlace) -> AsyncIterator[SqliteStore]:
         raise SchemaBehind(f"{place.path} does not exist; run the migrations")
     async with thread_for(place.path, name="sqlite-reader", read_only=True) as reader:
         yield SqliteStore(reader, reader)
+
+
+@asynccontextmanager
+async def edit_sqlite(place: SqlitePlace) -> AsyncIterator[SqliteStore]:
+    """The store for ``edit`` and ``select`` beside a node that may be serving from the file: takes no lock, ends no
+    lease. A node's own transactions wait for ours a moment, and ours for theirs.
+
+    Raises:
+        SchemaBehind: there is no such file.
+        StoreDown: the file cannot be read or written.
+    """
+    if not await asyncio.to_thread(place.path.exists):
+        raise SchemaBehind(f"{place.path} does not exist; run the migrations")
+    async with thread_for(place.path, name="sqlite-editor", read_only=False) as editor:
+        yield SqliteStore(editor, editor)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from storage.commits import Put, Step
+from storage.commits import Change, Put, Step
 from storage.faults import Clash, Unusable
 from storage.store import StoreDown
 from storage.urls import SqlitePlace
@@ -113,6 +113,10 @@ def apply(connection: sqlite3.Connection, step: Step) -> None:
         if step.keys:
             changed = [f"`{c}` = excluded.`{c}`" for c in step.columns if c not in step.keys]
             sql += f" ON CONFLICT ({', '.join(step.keys)}) DO UPDATE SET {', '.join(changed)}"
+    elif isinstance(step, Change):
+        new = ", ".join(f"`{name}` = ?" for name in step.columns)
+        same = " AND ".join(f"`{name}` = ?" for name in step.keys)
+        sql = f"UPDATE `{step.table}` SET {new} WHERE {same}"  # noqa: S608
     else:
         terms = [f"`{name}` IS ?" for name in step.columns]
         if step.below:

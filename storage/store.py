@@ -95,11 +95,31 @@ class Insert(Struct, frozen=True):
     values: Mapping[str, Any]
 
 
+class Upsert(Struct, frozen=True):
+    """A row of a room's own table; one that has the same values in ``keys``, a primary or unique key, gets the new ones
+    instead. The row belongs to one actor: only its writes are fenced."""
+
+    table: str
+    values: Mapping[str, Any]
+    keys: tuple[str, ...]
+
+
 class Delete(Struct, frozen=True):
     """Rows of a room's own table that equal ``where`` in every column."""
 
     table: str
     where: Mapping[str, Any]
+
+
+Record = Insert | Upsert | Delete
+
+
+class Redaction(Struct, frozen=True):
+    """Another body for an event that is in the log; nothing happens where it is not (any more)."""
+
+    topic: str
+    seq: int
+    body: bytes
 
 
 # What is asked and answered.
@@ -148,7 +168,9 @@ class ActorWrite(Struct, kw_only=True):
     timers: list[TimerRow] = []
     cancelled: list[str] = []
     """Names of timers to delete; done before ``timers`` are set."""
-    records: list[Insert | Delete] = []
+    records: list[Record] = []
+    redactions: list[Redaction] = []
+    """Applied after ``events``."""
     release: bool = False
     """Give the row up in the same transaction (passivation, handover)."""
 
@@ -271,4 +293,22 @@ class Store(Protocol):
 
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of one SELECT with ``?`` for values: rooms' queries on their own tables, ``inspect``, ``doctor``."""
+        ...
+
+
+class Editor(Protocol):
+    """What an operator's tool changes rooms' own tables with (``edit_store``)."""
+
+    async def edit(self, records: Sequence[Record]) -> None:
+        """Apply the records in order, in one transaction: all or nothing.
+
+        Raises:
+            Clash: a unique key is taken.
+            Unusable: the database refuses a value, or knows no such table.
+            StoreDown: the outcome is unknown.
+        """
+        ...
+
+    async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """As ``Store.select``."""
         ...

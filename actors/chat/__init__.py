@@ -17,6 +17,8 @@ from actors.chat.channels import (
 )
 from actors.chat.conversation import MEMBER_LIMIT, Conversation
 from actors.chat.messages import (
+    ChatDelete,
+    ChatDeleted,
     ChatFull,
     ChatHistory,
     ChatJoin,
@@ -25,6 +27,7 @@ from actors.chat.messages import (
     ChatLeft,
     ChatMemberLeft,
     ChatMessage,
+    ChatMessageDeleted,
     ChatMessages,
     ChatNotAllowed,
     ChatNotMember,
@@ -33,6 +36,8 @@ from actors.chat.messages import (
     ChatTyped,
     ChatTyping,
     ChatTypingShown,
+    NoSuchMessage,
+    NothingStored,
     Sender,
 )
 from actors.chat.turns import add_member, chat, remove_member
@@ -45,6 +50,8 @@ __all__ = [
     "ChannelState",
     "ChatChannels",
     "ChatConversations",
+    "ChatDelete",
+    "ChatDeleted",
     "ChatFull",
     "ChatHistory",
     "ChatJoin",
@@ -54,6 +61,7 @@ __all__ = [
     "ChatMarked",
     "ChatMemberLeft",
     "ChatMessage",
+    "ChatMessageDeleted",
     "ChatMessages",
     "ChatNotAllowed",
     "ChatNotMember",
@@ -65,6 +73,8 @@ __all__ = [
     "ChatTyping",
     "ChatTypingShown",
     "Conversation",
+    "NoSuchMessage",
+    "NothingStored",
     "Sender",
     "add_member",
     "channels",

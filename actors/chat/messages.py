@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from actors.staff import By
 from protocol import ChannelName, Cursor, Event, GuildhallError, Reply, Request, clean
 
 PAGE_LIMIT = 100  # messages in one page of history
@@ -22,12 +23,22 @@ class Sender(Struct, frozen=True, kw_only=True):
 
 # Events of ``chat:CHANNEL``.
 class ChatMessage(Event, tag="chat.message", frozen=True, kw_only=True):
-    """A line, to every member, its sender included; ``op`` is the sender's request id."""
+    """A line, to every member, its sender included; ``op`` is the sender's request id.
+
+    With ``deleted`` it was removed by staff: in replays and history it has no ``data`` any more and an empty ``text``.
+    """
 
     op: str
     sender: Sender = field(name="from")
     text: str
     data: dict[str, Any] | None = None
+    deleted: bool = False
+
+
+class ChatMessageDeleted(Event, tag="chat.message_deleted", frozen=True, kw_only=True):
+    """The line with the ``seq`` that ``deleted`` names was removed by staff: nobody is to be shown it any more."""
+
+    deleted: int
 
 
 class ChatMemberLeft(Event, tag="chat.member_left", frozen=True, kw_only=True):
@@ -138,6 +149,32 @@ class ChatFull(GuildhallError):
     code = "chat.full"
 
 
-def by_channel(request: ChatJoin | ChatSend | ChatLeave | ChatHistory | ChatTyping, _caller: str) -> str:
+class NoSuchMessage(GuildhallError):
+    """The channel has no such line: there never was one, it is too old to be kept, or it was deleted before."""
+
+    code = "chat.message_not_found"
+
+
+class NothingStored(GuildhallError):
+    """Nothing of this channel is stored, so there is nothing to show or to delete."""
+
+    code = "chat.not_stored"
+
+
+# What staff asks.
+class ChatDeleted(Reply, tag="chat.deleted", frozen=True, kw_only=True):
+    channel: str
+    deleted: int
+
+
+class ChatDelete(Request[ChatDeleted], tag="chat.delete_line", frozen=True, kw_only=True):
+    """Remove a line. ``line`` is what the log holds under its ``seq``, read by who asks: a turn reads no log."""
+
+    channel: ChannelName
+    line: ChatMessage
+    by: By
+
+
+def by_channel(request: ChatJoin | ChatSend | ChatLeave | ChatHistory | ChatTyping | ChatDelete, _caller: str) -> str:
     """A channel's name is its actor's address."""
     return request.channel

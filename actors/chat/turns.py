@@ -5,6 +5,8 @@ Owns the ``chat`` slice of those actors. Publishes to ``chat:CHANNEL``; a line i
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from actors.chat.channels import ChannelClosed, ChannelOpened
 from actors.chat.conversation import (
     Conversation,
@@ -16,6 +18,8 @@ from actors.chat.conversation import (
     refuse_to_show,
 )
 from actors.chat.messages import (
+    ChatDelete,
+    ChatDeleted,
     ChatHistory,
     ChatJoin,
     ChatJoined,
@@ -23,16 +27,20 @@ from actors.chat.messages import (
     ChatLeft,
     ChatMemberLeft,
     ChatMessage,
+    ChatMessageDeleted,
     ChatMessages,
     ChatSend,
     ChatSent,
     ChatTyped,
     ChatTyping,
     ChatTypingShown,
+    NoSuchMessage,
     Sender,
     by_channel,
 )
 from actors.runtime import Context, EventTicket, Feature
+from actors.staff import audit
+from actors.standing import refuse_muted
 from protocol import Cursor, Event
 from storage import EventRange, Position
 
@@ -40,7 +48,7 @@ RECENT = 50  # messages in the reply to a join
 SPARE = 50  # events read beyond the messages asked for: a log also holds departures, which no page shows
 
 chat = Feature(name="chat", actor=("room", "guild", "dm"), state=Conversation)
-chat.publishes(ChatMessage, ChatMemberLeft, ChatTypingShown)
+chat.publishes(ChatMessage, ChatMessageDeleted, ChatMemberLeft, ChatTypingShown)
 
 
 class JoinTicket(EventTicket, frozen=True, kw_only=True):
@@ -116,10 +124,12 @@ def send(ctx: Context, talk: Conversation, msg: ChatSend) -> ChatSent:
 
     Raises:
         ChatNotMember, ChatNotAllowed, Invalid: the caller does not belong here.
+        ChatMuted: the caller may only read.
     """
     me = ctx.caller
     if me not in talk.members:
         refuse_outsider(talk, me, ctx.actor)
+    refuse_muted(ctx)
     line = ChatMessage(op=msg.id, sender=Sender(id=me, name=ctx.caller_name), text=msg.text, data=msg.data)
     seq = ctx.publish(f"chat:{ctx.actor}", line)
     if seq == 1:
@@ -145,8 +155,10 @@ def show_typing(ctx: Context, talk: Conversation, _msg: ChatTyping) -> ChatTyped
 
     Raises:
         ChatNotMember, ChatNotAllowed, Invalid: the caller does not belong here.
+        ChatMuted: the caller may only read.
     """
     refuse_outsider(talk, ctx.caller, ctx.actor)
+    refuse_muted(ctx)
     shown = ChatTypingShown(sender=Sender(id=ctx.caller, name=ctx.caller_name))
     ctx.publish(f"chat:{ctx.actor}", shown, ephemeral=True)
     return ChatTyped(channel=ctx.actor)
@@ -192,6 +204,26 @@ def show_page(ticket: HistoryTicket, events: Sequence[Event]) -> ChatMessages:
         edge = (page if cut else events)[-1].seq or 0
         more = edge < ticket.last
     return ChatMessages(channel=ticket.channel, messages=page, more=more, next_seq=edge if more else None)
+
+
+@chat.handles(ChatDelete, address=by_channel, writes=False, internal=True)
+def delete(ctx: Context, _talk: Conversation, msg: ChatDelete) -> ChatDeleted:
+    """Empty the line where it is kept, and let those who have seen it know. The audit keeps what it said.
+
+    Raises:
+        NoSuchMessage: the channel has no such line, or it was deleted before.
+    """
+    topic, line, seq = f"chat:{ctx.actor}", msg.line, msg.line.seq or 0
+    here = ctx.position(topic)
+    if line.topic != topic or line.deleted or not here.floor <= seq <= here.seq:
+        raise NoSuchMessage(f"{ctx.actor} has no line {seq}")
+    ctx.redact(topic, seq, structs.replace(line, text="", data=None, deleted=True))
+    ctx.publish(topic, ChatMessageDeleted(deleted=seq))
+    reply = ChatDeleted(channel=ctx.actor, deleted=seq)
+    said = {"at": line.at, "from": line.sender.id, "text": line.text, "data": line.data}
+    target = f"{ctx.actor}#{seq}"
+    audit(ctx, msg.by, "chat.message_deleted", target, before=said, after=None, reply=reply)
+    return reply
 
 
 # For rooms that own a membership (guild): with ``talk = ctx.use(chat)``.

@@ -22,6 +22,7 @@ from actors.chat.messages import (
     by_channel,
 )
 from actors.runtime import Context, Feature
+from actors.standing import refuse_muted
 from protocol import Invalid
 
 RING_LIMIT = 50  # newest lines, shown to those who join
@@ -63,8 +64,10 @@ def send(ctx: Context, here: World, msg: ChatSend) -> ChatSent:
 
     Raises:
         Invalid: the channel's name has two colons.
+        ChatMuted: the caller may only read.
     """
     _refuse_odd_name(ctx)
+    refuse_muted(ctx)
     _count(here, ctx.caller)
     topic = f"chat:{ctx.actor}"
     me = Sender(id=ctx.caller, name=ctx.caller_name)
@@ -85,8 +88,9 @@ def leave(ctx: Context, here: World, _msg: ChatLeave) -> ChatLeft:
 
 @world.handles(ChatTyping, address=by_channel, writes=False)
 def show_typing(ctx: Context, _here: World, _msg: ChatTyping) -> ChatTyped:
-    """Show the caller as writing."""
+    """Show the caller as writing, unless it is muted."""
     _refuse_odd_name(ctx)
+    refuse_muted(ctx)
     shown = ChatTypingShown(sender=Sender(id=ctx.caller, name=ctx.caller_name))
     ctx.publish(f"chat:{ctx.actor}", shown, ephemeral=True)
     return ChatTyped(channel=ctx.actor)

@@ -95,6 +95,18 @@ class GuildGet(Request[GuildShown], tag="guild.get", frozen=True, kw_only=True):
     guild: Id
 
 
+class GuildInspected(Reply, tag="guild.inspected", frozen=True, kw_only=True):
+    """What members see."""
+
+    guild: GuildView
+
+
+class GuildInspect(Request[GuildInspected], tag="guild.inspect", frozen=True, kw_only=True):
+    """What members see, for staff; a guild that was disbanded still shows what is left of it."""
+
+    guild: Id
+
+
 class GuildWatched(Reply, tag="guild.watched", frozen=True, kw_only=True):
     """``guild`` as of ``seq`` of ``topic``; events up to ``seq`` are in it already."""
 

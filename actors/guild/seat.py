@@ -40,6 +40,7 @@ from actors.guild.tells import (
     SeatOffered,
     Vacated,
 )
+from actors.player import note_guild
 from actors.runtime import CALLER, Context, Deferred, Feature, OpRef, RowTicket
 from protocol import skeleton
 
@@ -224,6 +225,7 @@ def admitted(ctx: Context, held: Seat, msg: Admitted) -> None:
         return
     held.guild, held.stint, held.joining = guild, msg.attempt, None
     held.invites.pop(guild, None)
+    note_guild(ctx, guild)
     ctx.publish(ctx.actor, SeatChanged(guild=guild))
     if joining.op is not None:
         reply = GuildCreated if joining.kind == "create" else GuildJoined
@@ -250,6 +252,7 @@ def vacated(ctx: Context, held: Seat, msg: Vacated) -> None:
         return
     op = held.leaving
     held.guild, held.leaving = None, None
+    note_guild(ctx, None)
     ctx.publish(ctx.actor, SeatChanged(guild=None, left=guild, reason=msg.reason))
     if op is not None:
         # A kick that crossed the leave has the same end, and the player wanted out.

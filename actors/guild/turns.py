@@ -5,7 +5,7 @@ Owns the ``guild`` slice of a guild and the table ``guild_names``; feeds the gui
 """
 
 from actors.chat import add_member, chat, remove_member
-from actors.guild.errors import NameTaken
+from actors.guild.errors import GuildNotFound, NameTaken
 from actors.guild.events import (
     GUILD_EVENTS,
     Disbanded,
@@ -15,7 +15,7 @@ from actors.guild.events import (
     MemberLeft,
 )
 from actors.guild.letters import write_promoted, write_removed
-from actors.guild.messages import GuildGet, GuildShown, GuildWatch, GuildWatched
+from actors.guild.messages import GuildGet, GuildInspect, GuildInspected, GuildShown, GuildWatch, GuildWatched
 from actors.guild.roster import (
     Member,
     Roster,
@@ -63,6 +63,18 @@ def get(ctx: Context, roster: Roster, _msg: GuildGet) -> GuildShown:
     """
     require_guild(roster, ctx.actor)
     return GuildShown(guild=card_of(roster, ctx.key))
+
+
+@guild.handles(GuildInspect, key="guild", writes=False, internal=True)
+def inspect(ctx: Context, roster: Roster, _msg: GuildInspect) -> GuildInspected:
+    """Show staff everything, member or not.
+
+    Raises:
+        GuildNotFound: there never was such a guild.
+    """
+    if not roster.founded_ms:
+        raise GuildNotFound(f"there is no {ctx.actor}")
+    return GuildInspected(guild=view_of(roster, ctx.key))
 
 
 @guild.handles(GuildWatch, key="guild", writes=False)

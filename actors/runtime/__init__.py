@@ -8,10 +8,13 @@ from actors.runtime.blueprint import Blueprint
 from actors.runtime.clock import Clock, SystemClock
 from actors.runtime.context import (
     Caller,
+    ClosePlayer,
     CloseSession,
+    Command,
     Context,
     Deferred,
     Follow,
+    MutePlayer,
     OpRef,
     RenameSession,
     SessionCommand,
@@ -21,25 +24,32 @@ from actors.runtime.context import (
 from actors.runtime.feature import CALLER, Feature
 from actors.runtime.mailbox import Answer
 from actors.runtime.node import Node, NodeOptions, Outside
-from actors.runtime.tickets import EventTicket, RowTicket, Ticket
+from actors.runtime.reach import SERVER, Reach, ask
+from actors.runtime.tickets import EventTicket, FetchTicket, RowTicket, Ticket
 
 __all__ = [
     "CALLER",
+    "SERVER",
     "Answer",
     "Blueprint",
     "Caller",
     "Clock",
+    "ClosePlayer",
     "CloseSession",
+    "Command",
     "Context",
     "Deferred",
     "EventTicket",
     "Feature",
+    "FetchTicket",
     "Follow",
+    "MutePlayer",
     "Node",
     "NodeOptions",
     "NotReadable",
     "OpRef",
     "Outside",
+    "Reach",
     "RenameSession",
     "RowTicket",
     "SessionCommand",
@@ -49,4 +59,5 @@ __all__ = [
     "TopicOpen",
     "TopicOpened",
     "Unfollow",
+    "ask",
 ]

@@ -11,6 +11,7 @@ until the transaction has ended; what only read waits behind what it has seen.
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -19,9 +20,10 @@ from actors.runtime.actor import Actor, Changed
 from actors.runtime.context import Deferred, OpRef
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
-from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Fired, Told
+from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
-from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
+from actors.runtime.tickets import Ticket
+from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
 log = structlog.get_logger()
@@ -63,7 +65,11 @@ class Hosting(Protocol):
         ...
 
     def release(self, address: str, ran: Ran) -> None:
-        """Let events, tells and session commands go: they are safe."""
+        """Let events, tells, calls and session commands go: they are safe."""
+        ...
+
+    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
+        """Answer a kept ticket."""
         ...
 
     def reload(self, activation: "Activation") -> None:
@@ -236,13 +242,22 @@ class Activation:
         if result is None:
             envelope.finish(Answer())
             return
-        if result.events or result.tells or result.commands:
+        if result.events or result.tells or result.commands or result.calls:
             self._host.release(self.address, result)
-        for ref, reply in result.answers:
+        for ref, answer in result.answers:
             for waiter in self._waiters.pop(ref, ()):
-                waiter.finish(Answer(reply))
-        if not isinstance(result.reply, Deferred):
-            envelope.finish(Answer(result.reply, None, result.follows or None))
+                waiter.finish(Answer(answer))
+        reply = result.reply
+        if isinstance(reply, Ticket) and reply.kept:
+            self._host.redeem(reply, partial(self._redeemed, envelope))
+        elif not isinstance(reply, Deferred):
+            envelope.finish(Answer(reply, None, result.follows or None))
+
+    def _redeemed(self, envelope: Envelope, answer: Answer) -> None:
+        """What a kept ticket has come to: the op's reply from now on."""
+        if isinstance(envelope, Asked) and isinstance(answer.reply, Reply) and self.actor is not None:
+            answer = Answer(self.actor.redeemed(envelope.caller.player, envelope.request.id, answer.reply))
+        envelope.finish(answer)
 
     def _release_late(self, flight: list[Done]) -> None:
         """It was dropped while it was committed: what waited was sent on and finds its kept reply where it arrives, and

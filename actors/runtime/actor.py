@@ -4,7 +4,7 @@
 nothing. What is to be saved gathers until ``collect`` takes it as one ``ActorWrite``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from actors.runtime.blueprint import Kind
 from actors.runtime.context import Caller, Context, Deferred, SliceOf
 from actors.runtime.draft import Draft, Ran
 from actors.runtime.feature import Turn
-from actors.runtime.ops import Digest, Kept, OpWindow
+from actors.runtime.ops import TICKET, Digest, Kept, OpWindow
 from actors.runtime.slices import Slot, open_slots
 from actors.runtime.tickets import Ticket
 from protocol import GuildhallError, Invalid, Reply, Request, Tell
@@ -32,7 +32,12 @@ class Tools(Struct, frozen=True):
     digest: Digest
     decode_tell: Callable[[bytes], Any]
     decode_reply: Callable[[bytes], Reply]
+    decode_ticket: Callable[[bytes], Ticket]
     random: Random
+    stamp: Callable[[], int]
+    """See ``Context.stamp``."""
+    replicas: Mapping[str, Any]
+    """What this node knows of the rows that rooms replicate, by room."""
     epoch: str
     """Epoch of topics that nobody has published to yet: that of this database's history."""
     verify: bool = False
@@ -79,8 +84,10 @@ class Actor:
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = caller, request.id, "", None
         ran = self._run(turn, request, now_ms)
-        if turn.keeps and (turn.writes or ran.durable) and not (ran.follows or isinstance(ran.reply, Ticket)):
-            self._keep(request, caller.player, ran)
+        if turn.keeps and (turn.writes or ran.durable) and not ran.follows:
+            reply = ran.reply
+            if not isinstance(reply, Ticket) or reply.kept:
+                self._keep(request, caller.player, ran)
         return ran
 
     def hear(
@@ -108,6 +115,12 @@ class Actor:
         ran.durable = True
         return ran
 
+    def take(self, tell: Tell, now_ms: int) -> Ran:
+        """Run the turn of what a call has brought back."""
+        ctx = self.context
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
+        return self._run(self.kind.turns[type(tell)], tell, now_ms)
+
     def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
         """Run the turn of a timer that is due; None when it has fired, was cancelled or was set anew."""
         timer = self.draft.timers.get(name)
@@ -120,6 +133,22 @@ class Actor:
         ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
         ran.durable = True
         return ran
+
+    def redeemed(self, player: str, op: str, reply: Reply) -> Reply:
+        """What the kept ticket of an op has come to: ``reply``, or an earlier one where it was redeemed before.
+
+        It is saved with the actor's next commit; until then a crash has the ticket redeemed once more.
+        """
+        window = self.draft.windows.get(player)
+        kept = window.ops.get(op) if window else None
+        if kept is None:
+            return reply
+        if isinstance(kept.reply, Reply):
+            return kept.reply
+        structs.force_setattr(reply, "re", op)
+        kept.reply = reply
+        self.draft.keep_op(player, kept)
+        return reply
 
     def collect(self, *, release: bool = False) -> ActorWrite:
         """Take everything that changed since the last call."""
@@ -138,6 +167,14 @@ class Actor:
     def position_of(self, topic: str) -> Position:
         """Where a topic stands with all turns so far, committed or not."""
         return self.draft.position_of(topic)
+
+    def replica_of(self, name: str) -> Any:
+        """What this node knows of a room's replicated rows."""
+        return self._tools.replicas[name]
+
+    def stamp(self) -> int:
+        """See ``Context.stamp``."""
+        return self._tools.stamp()
 
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
@@ -187,7 +224,9 @@ class Actor:
             return Ran(Deferred())
         reply = kept.reply
         if isinstance(reply, bytes):
-            reply = kept.reply = self._tools.decode_reply(reply)
+            tools = self._tools
+            kept_ticket = reply.startswith(TICKET)
+            reply = kept.reply = tools.decode_ticket(reply[1:]) if kept_ticket else tools.decode_reply(reply)
         return Ran(reply)
 
     def _keep(self, request: Request[Any], player: str, ran: Ran) -> None:
@@ -197,16 +236,17 @@ class Actor:
         kept = window.add(request, self.context.now_ms)
         if isinstance(ran.reply, Reply):
             structs.force_setattr(ran.reply, "re", request.id)
+        if isinstance(ran.reply, Reply | Ticket):
             kept.reply = ran.reply
         if ran.durable:
             self.draft.keep_op(player, kept)
 
     def _open_topic(self, request: TopicOpen, player: str, now_ms: int) -> TopicOpened:
         topic = request.topic
-        prefix = topic.removesuffix(self.address)
-        feature = self.kind.topics.get(prefix)
-        if feature is None or prefix + self.address != topic:
+        prefix = self.kind.prefix_of(topic, self.address)
+        if prefix is None:
             raise NotReadable(f"no topic {topic!r}")
+        feature = self.kind.topics[prefix]
         may_read = feature.topics[prefix]
         if not may_read(self._slots[feature.name].state, player, self.address):
             raise NotReadable(f"{player} may not follow {topic}")

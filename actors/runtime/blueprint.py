@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from actors.runtime.access import TopicOpen
-from actors.runtime.feature import Address, Feature, Turn
+from actors.runtime.feature import Address, Call, Feature, Fetch, Render, Turn
+from actors.runtime.replicas import ReplicaOf
 from actors.runtime.tickets import Ticket
 from protocol import Message, Request, Tell, tag_of
 from storage import Migration
@@ -21,7 +22,31 @@ class Kind:
         self.features: dict[str, Feature[Any]] = {}
         self.turns: dict[type[Message], Turn] = {}
         self.topics: dict[str, Feature[Any]] = {}
-        """Topic prefix to the feature that decides who may read it."""
+        """Topic prefix, or a topic with a name of its own, to the feature that decides who may read it."""
+        self.named: dict[str, str] = {}
+        """Topics with a name of their own, to the actor of this kind that publishes them."""
+
+    def add(self, feature: Feature[Any]) -> None:
+        """Have the kind carry the room.
+
+        Raises:
+            Ambiguous: another room has claimed some of it.
+        """
+        _put(self.features, feature.name, feature)
+        for prefix in feature.topics:
+            _put(self.topics, prefix, feature)
+        self.named.update({t: actor for t, actor in feature.named.items() if actor.partition(":")[0] == self.name})
+        for request, route in feature.routes.items():
+            _put(self.turns, request, route.turn)
+        for tell, turn in feature.tells.items():
+            _put(self.turns, tell, turn)
+
+    def prefix_of(self, topic: str, actor: str) -> str | None:
+        """The key in ``topics`` of a topic of ``actor``; None where it has no such topic."""
+        if topic in self.named:
+            return topic if self.named[topic] == actor else None
+        prefix = topic.removesuffix(actor)
+        return prefix if prefix + actor == topic and prefix in self.topics else None
 
     def keep_events(self, topic: str) -> int:
         """How many of a topic's newest events are kept."""
@@ -48,6 +73,12 @@ class Blueprint:
         self.tells: dict[str, type[Tell]] = {}
         self.tickets: list[type[Ticket]] = []
         self.queries: dict[type[Ticket], Any] = {}
+        self.fetched: dict[type[Ticket], Fetch] = {}
+        self.called: dict[type[Tell], Call] = {}
+        self.renders: dict[str, Render] = {}
+        """Topics whose stored events are rendered for each reader."""
+        self.named: dict[str, str] = {}
+        """Topics with a name of their own, to the actor that publishes them."""
         self._prefixes: list[str] = []
         for feature in self.features:
             self._add(feature)
@@ -58,31 +89,35 @@ class Blueprint:
         """Each room's schema changes, by room."""
         return {f.name: f.migrations for f in self.features if f.migrations}
 
+    def replicated(self) -> dict[str, ReplicaOf]:
+        """What rooms replicate, by room."""
+        return {f.name: f.replicated for f in self.features if f.replicated is not None}
+
     def kind_of(self, actor: str) -> Kind | None:
         """The kind of an address, None where there is no such kind."""
         return self.kinds.get(actor.partition(":")[0])
 
     def actor_of(self, topic: str) -> str:
         """The actor that publishes ``topic``: ``chat:guild:42`` and ``guild:42`` both belong to ``guild:42``."""
+        if topic in self.named:
+            return self.named[topic]
         for prefix in self._prefixes:
             if topic.startswith(prefix):
                 return topic[len(prefix) :]
         return topic
 
     def events(self) -> list[type[Message]]:
-        """Every event of every room."""
+        """Every event of every room that clients see."""
         return [event for feature in self.features for event in feature.events]
+
+    def stored_events(self) -> list[type[Message]]:
+        """Every event that lies in a log or travels between nodes."""
+        return [*self.events(), *(event for feature in self.features for event in feature.stored)]
 
     def _add(self, feature: Feature[Any]) -> None:
         for name in feature.kinds:
             kind = self.kinds.setdefault(name, Kind(name))
-            _put(kind.features, feature.name, feature)
-            for prefix in feature.topics:
-                _put(kind.topics, prefix, feature)
-            for request, route in feature.routes.items():
-                _put(kind.turns, request, route.turn)
-            for tell, turn in feature.tells.items():
-                _put(kind.turns, tell, turn)
+            kind.add(feature)
         for request, route in feature.routes.items():
             if request not in self.addresses:
                 self.addresses[request] = route.address
@@ -92,7 +127,14 @@ class Blueprint:
         for ticket, answer in feature.queries.items():
             self.tickets.append(ticket)
             _put(self.queries, ticket, answer)
-        self._prefixes.extend(p for p in feature.topics if p and p not in self._prefixes)
+        for ticket, fetch in feature.fetched.items():
+            self.tickets.append(ticket)
+            _put(self.fetched, ticket, fetch)
+        self.called.update(feature.called)
+        self.renders.update(feature.renders)
+        for topic, actor in feature.named.items():
+            _put(self.named, topic, actor)
+        self._prefixes.extend(p for p in feature.topics if p and p not in self._prefixes and p not in feature.named)
 
 
 def _put(where: dict[Any, Any], key: Any, value: Any) -> None:

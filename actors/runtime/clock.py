@@ -12,6 +12,10 @@ class Clock(Protocol):
         """Wall clock, milliseconds since the Unix epoch: for people and records."""
         ...
 
+    def now_us(self) -> int:
+        """The same in microseconds."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds that never go back: for deadlines."""
         ...
@@ -29,6 +33,9 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1_000
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

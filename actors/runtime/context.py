@@ -11,9 +11,9 @@ import structlog
 from msgspec import Struct
 
 from protocol.closing import CloseCode
-from protocol.errors import GuildhallError
+from protocol.errors import Defect, GuildhallError
 from protocol.messages import Cursor, Event, Reply, Tell
-from storage import Delete, Insert, Position
+from storage import Position, Record
 
 S = TypeVar("S", bound=Struct)
 S_co = TypeVar("S_co", bound=Struct, covariant=True)
@@ -34,6 +34,8 @@ class Caller(Struct, frozen=True):
     player: str
     name: str = ""
     session: SessionRef | None = None
+    muted_until_ms: int = 0
+    """Until when the player may not chat, as far as the session knows."""
 
 
 class OpRef(Struct, frozen=True):
@@ -69,8 +71,20 @@ class CancelTimer(Struct, frozen=True):
 class Keep(Struct, frozen=True):
     """A row of the room's own table; ``taken`` is the refusal when a unique key of it is."""
 
-    record: Insert | Delete
+    record: Record
     taken: type[GuildhallError]
+
+
+class Redact(Struct, frozen=True):
+    """Another body for a durable event of the actor."""
+
+    topic: str
+    seq: int
+    event: Event
+
+
+class CallEffect(Struct, frozen=True):
+    message: Tell
 
 
 class Follow(Struct, frozen=True, tag=True):
@@ -102,14 +116,31 @@ class RenameSession(Struct, frozen=True, tag="rename"):
     name: str
 
 
+class ClosePlayer(Struct, frozen=True, tag="close_player"):
+    """End every connection of a player, on every node."""
+
+    player: str
+    code: int
+    reason: str
+
+
+class MutePlayer(Struct, frozen=True, tag="mute_player"):
+    """What every session of the player sends from now on says until when it may not chat."""
+
+    player: str
+    until_ms: int
+
+
 class AnswerOp(Struct, frozen=True):
     ref: OpRef
     reply: Reply | GuildhallError
 
 
 SessionCommand = CloseSession | RenameSession
+PlayerCommand = ClosePlayer | MutePlayer
+Command = SessionCommand | PlayerCommand
 Effect = (
-    Publish | TellEffect | SetTimer | CancelTimer | Keep | Follow | Unfollow | CloseSession | RenameSession | AnswerOp
+    Publish | TellEffect | SetTimer | CancelTimer | Keep | Redact | CallEffect | Follow | Unfollow | Command | AnswerOp
 )
 
 
@@ -138,6 +169,14 @@ class ActorView(Protocol):
 
     def position_of(self, topic: str) -> Position:
         """Where a durable topic of the actor stands, with all turns so far."""
+        ...
+
+    def replica_of(self, name: str) -> Any:
+        """What this node knows of the room's replicated rows."""
+        ...
+
+    def stamp(self) -> int:
+        """See ``Context.stamp``."""
         ...
 
 
@@ -202,6 +241,15 @@ class Context:
             self._log = structlog.get_logger().bind(actor=self.actor)
         return self._log
 
+    @property
+    def muted(self) -> bool:
+        """Whether the asking player may not chat now."""
+        return self.caller_info is not None and self.caller_info.muted_until_ms > self.now_ms
+
+    def stamp(self) -> int:
+        """Microseconds since the Unix epoch, never the same twice on one node: what came earlier has the lower one."""
+        return self._view.stamp()
+
     def new_id(self) -> str:
         """16 characters that nobody has had before (80 random bits in base 32)."""
         bits = self.random.getrandbits(80)
@@ -215,6 +263,13 @@ class Context:
     def look(self, feature: SliceOf[S]) -> S:
         """Another room's slice of this same actor, to be read only."""
         return self._view.state_of(feature, writes=False)
+
+    def replica(self, feature: SliceOf[Any]) -> Any:
+        """What this node knows of the rows that the room replicates (``Feature.replicates``); to be read only.
+
+        It may lag behind the database for the moment that the word of a change takes to get here.
+        """
+        return self._view.replica_of(feature.name)
 
     # Effects.
     def publish(self, topic: str, event: Event, *, ephemeral: bool = False, ends: str | None = None) -> int:
@@ -254,12 +309,25 @@ class Context:
         """Forget the timer; it is no error if there is none."""
         self.effects.append(CancelTimer(name))
 
-    def keep(self, record: Insert | Delete, *, taken: type[GuildhallError]) -> None:
-        """Insert or delete a row of the room's own table, in the same commit.
+    def keep(self, record: Record, *, taken: type[GuildhallError] = Defect) -> None:
+        """Insert, replace or delete a row of the room's own table, in the same commit.
 
         When a unique key is taken the whole turn is undone and the caller is answered ``taken``.
         """
         self.effects.append(Keep(record, taken))
+
+    def redact(self, topic: str, seq: int, event: Event) -> None:
+        """Put ``event`` in the place of the durable event ``seq`` of this actor's ``topic``: in the log, in the same
+        commit, and in what nodes remember. Who has seen the old one has to be told by an event of its own."""
+        self.effects.append(Redact(topic, seq, event))
+
+    def call(self, message: Tell) -> None:
+        """Have the room's async function for ``message`` run on this node after the commit (``Feature.calls``); what it
+        returns comes back to this actor as a tell of its own.
+
+        At most once: a call is lost with its node. Who must not miss it sets a timer as well.
+        """
+        self.effects.append(CallEffect(message))
 
     def follow(self, topic: str, *, after: Cursor | None = None, durable: bool = True) -> None:
         """Let the asking session follow ``topic``: from ``after`` where the log still reaches back to it, else from
@@ -284,6 +352,14 @@ class Context:
     def rename_session(self, to: SessionRef, name: str) -> None:
         """Have the lines of that connection carry ``name`` from now on."""
         self.effects.append(RenameSession(to, name))
+
+    def close_player(self, player: str, code: CloseCode, reason: str = "") -> None:
+        """End every connection of ``player`` on every node that hears of it, at most once."""
+        self.effects.append(ClosePlayer(player, int(code), reason))
+
+    def mute_player(self, player: str, until_ms: int) -> None:
+        """Have every session of ``player`` know until when it may not chat (0: it may)."""
+        self.effects.append(MutePlayer(player, until_ms))
 
     def later(self) -> Deferred:
         """To be returned by a turn that cannot answer yet: another turn of this actor calls ``answer``.

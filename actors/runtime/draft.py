@@ -9,26 +9,30 @@ from msgspec import Struct, structs
 from actors.runtime.blueprint import Kind
 from actors.runtime.context import (
     AnswerOp,
+    CallEffect,
     CancelTimer,
+    ClosePlayer,
     CloseSession,
+    Command,
     Context,
     Deferred,
     Effect,
     Follow,
     Keep,
+    MutePlayer,
     OpRef,
     Publish,
+    Redact,
     RenameSession,
-    SessionCommand,
     SetTimer,
     TellEffect,
     Unfollow,
 )
-from actors.runtime.ops import Digest, Kept, OpWindow
+from actors.runtime.ops import TICKET, Digest, Kept, OpWindow
 from actors.runtime.slices import Slot
 from actors.runtime.tickets import Ticket
-from protocol import ErrorReply, Event, GuildhallError, Reply
-from storage import ActorWrite, EventRow, OpRow, Position, Snapshot, TellRow, TimerRow
+from protocol import ErrorReply, Event, GuildhallError, Reply, Tell
+from storage import ActorWrite, EventRow, OpRow, Position, Redaction, Snapshot, TellRow, TimerRow
 
 TRIM_EVERY = 64  # events of a topic between two cuts of its log; one DELETE then covers many rows
 _encode = msgspec.msgpack.Encoder().encode
@@ -42,12 +46,14 @@ class Published(Struct, frozen=True):
     event: Event
     body: bytes | None
     ends: str | None
+    redacts: int = 0
+    """Seq of the older event that is not as it was from here on; 0: none."""
 
 
 class Ran:
     """What came of one turn."""
 
-    __slots__ = ("answers", "commands", "durable", "events", "follows", "records", "reply", "tells")
+    __slots__ = ("answers", "calls", "commands", "durable", "events", "follows", "records", "reply", "tells")
 
     def __init__(self, reply: Reply | Ticket | Deferred | None) -> None:
         self.reply = reply
@@ -56,7 +62,8 @@ class Ran:
         self.events: list[Published] = _NOTHING
         self.tells: list[TellRow] = _NOTHING
         self.follows: list[Follow | Unfollow] = _NOTHING
-        self.commands: list[SessionCommand] = _NOTHING
+        self.commands: list[Command] = _NOTHING
+        self.calls: list[Tell] = _NOTHING
         self.answers: list[tuple[OpRef, Reply]] = _NOTHING
         self.records: list[Keep] = _NOTHING
 
@@ -213,10 +220,19 @@ class Draft:
         ran.records = [*ran.records, effect]
         ran.durable = True
 
+    def redact(self, _ctx: Context, ran: Ran, effect: Redact) -> None:
+        event = structs.replace(effect.event, topic=effect.topic, seq=effect.seq)
+        self._write.redactions.append(Redaction(effect.topic, effect.seq, _encode(event)))
+        ran.events = [*ran.events, Published(effect.topic, 0, event, None, None, redacts=effect.seq)]
+        ran.durable = True
+
+    def call(self, _ctx: Context, ran: Ran, effect: CallEffect) -> None:
+        ran.calls = [*ran.calls, effect.message]
+
     def follow(self, _ctx: Context, ran: Ran, effect: Follow | Unfollow) -> None:
         ran.follows = [*ran.follows, effect]
 
-    def command(self, _ctx: Context, ran: Ran, effect: SessionCommand) -> None:
+    def command(self, _ctx: Context, ran: Ran, effect: Command) -> None:
         ran.commands = [*ran.commands, effect]
 
     def answer(self, _ctx: Context, ran: Ran, effect: AnswerOp) -> None:
@@ -247,6 +263,7 @@ class Draft:
             timers=[],
             cancelled=[],
             records=[],
+            redactions=[],
         )
 
 
@@ -256,10 +273,14 @@ _APPLY: dict[type[Effect], Callable[[Draft, Context, Ran, Any], None]] = {
     SetTimer: Draft.set_timer,
     CancelTimer: Draft.cancel_timer,
     Keep: Draft.keep_record,
+    Redact: Draft.redact,
+    CallEffect: Draft.call,
     Follow: Draft.follow,
     Unfollow: Draft.follow,
     CloseSession: Draft.command,
     RenameSession: Draft.command,
+    ClosePlayer: Draft.command,
+    MutePlayer: Draft.command,
     AnswerOp: Draft.answer,
 }
 
@@ -277,8 +298,11 @@ def refusal_reply(error: GuildhallError) -> ErrorReply:
 
 def _op_row(player: str, kept: Kept, digest: Digest) -> OpRow:
     reply = kept.reply
-    body = _encode(reply) if isinstance(reply, Reply) else reply
-    return OpRow(player, kept.op, kept.count, kept.digest(digest), kept.at_ms, body)
+    if isinstance(reply, Reply):
+        reply = _encode(reply)
+    elif isinstance(reply, Ticket):
+        reply = TICKET + _encode(reply)
+    return OpRow(player, kept.op, kept.count, kept.digest(digest), kept.at_ms, reply)
 
 
 def _open_windows(rows: list[OpRow]) -> dict[str, OpWindow]:

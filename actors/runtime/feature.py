@@ -13,14 +13,15 @@ A room builds one ``Feature`` and decorates plain functions with it::
 Nothing runs at declaration; ``Blueprint`` puts all features together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from actors.runtime.context import Context
-from actors.runtime.tickets import Ticket
-from protocol.messages import Message, Reply, Request, Tell
+from actors.runtime.replicas import ReplicaOf
+from actors.runtime.tickets import FetchTicket, Ticket
+from protocol.messages import Event, Message, Reply, Request, Tell
 from storage import Migration
 
 S = TypeVar("S", bound=Struct)
@@ -28,6 +29,12 @@ M = TypeVar("M", bound=Message)
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 Address = Callable[[Any, str], str]
 """(request, caller's player id) to the actor that runs it."""
+Fetch = Callable[[Any, Any], Awaitable[Reply]]
+"""(ticket, reach) to the reply; see ``actors.runtime.reach``."""
+Call = Callable[[Any, Any], Awaitable[Tell | None]]
+"""(message, reach) to what the actor that called hears."""
+Render = Callable[[Any, str, int], Event]
+"""(stored event, a reader's locale, now in ms) to the event that this reader gets, with the same topic, seq and at."""
 
 CALLER = "@caller"
 """As ``key``: the caller's own actor."""
@@ -89,6 +96,14 @@ class Feature(Generic[S]):
         self.topics: dict[str, Callable[[S, str, str], bool]] = {}
         self.greets: Callable[[Context, S], Struct] | None = None
         self.events: list[type[Message]] = []
+        self.stored: list[type[Message]] = []
+        self.named: dict[str, str] = {}
+        """Topics with a name of their own, to the actor that publishes them."""
+        self.renders: dict[str, Render] = {}
+        self.fetched: dict[type[Ticket], Fetch] = {}
+        self.called: dict[type[Tell], Call] = {}
+        self.replicated: ReplicaOf | None = None
+        self.service: Callable[[Any], Any] | None = None
 
     def handles(
         self,
@@ -135,8 +150,48 @@ class Feature(Generic[S]):
 
         return declare
 
+    def fetches(self, ticket: type[FetchTicket]) -> Callable[[Fetch], Fetch]:
+        """Make the reply to ``ticket`` with the decorated ``async (ticket, reach) -> Reply``, which may also refuse."""
+
+        def declare(fetch: Fetch) -> Fetch:
+            self.fetched[ticket] = fetch
+            return fetch
+
+        return declare
+
+    def calls(self, message: type[Tell]) -> Callable[[Call], Call]:
+        """Run the decorated ``async (message, reach) -> Tell | None`` for ``Context.call(message)``."""
+
+        def declare(call: Call) -> Call:
+            self.called[message] = call
+            return call
+
+        return declare
+
+    def replicates(self, sql: str, make: Callable[[Sequence[tuple[Any, ...]]], Any]) -> None:
+        """Have every node keep what ``make`` builds from the rows of ``sql`` in memory (``Context.replica``)."""
+        self.replicated = ReplicaOf(sql, make)
+
+    def serves(self, service: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Have a part of the room live as long as the node: ``service(reach)`` makes a ``Service``."""
+        self.service = service
+        return service
+
+    def publishes_as(self, topic: str, actor: str, stored: type[M]) -> Callable[[Render], Render]:
+        """Give the durable topic ``topic`` of ``actor`` a name of its own. What is stored there, of type ``stored``, is
+        not what is sent: the decorated function renders it for each reader."""
+
+        def declare(render: Render) -> Render:
+            self.named[topic] = actor
+            self.renders[topic] = render
+            self.stored.append(stored)
+            return render
+
+        return declare
+
     def readable(self, prefix: str) -> Callable[[Callable[[S, str, str], bool]], Callable[[S, str, str], bool]]:
-        """Decide with the decorated ``(slice, player, actor) -> bool`` who may follow the topic ``prefix + actor``."""
+        """Decide with the decorated ``(slice, player, actor) -> bool`` who may follow the topic ``prefix + actor``, or
+        the topic ``prefix`` where it has a name of its own (``publishes_as``)."""
 
         def declare(may_read: Callable[[S, str, str], bool]) -> Callable[[S, str, str], bool]:
             self.topics[prefix] = may_read

@@ -1,7 +1,7 @@
 """What nodes say to each other over the bus, in MessagePack.
 
-Channels: ``node:ID`` is a node's own, ``topic:NAME`` carries one topic's ticks. At most once: an ask is sent again with
-the same op id, a tell until it is noted, a hole in a topic is filled from the table.
+Channels: ``node:ID`` is a node's own, ``nodes`` everybody's, ``topic:NAME`` carries one topic's ticks. At most once: an
+ask is sent again with the same op id, a tell until it is noted, a hole in a topic is filled from the table.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from actors.runtime.context import CloseSession, Follow, RenameSession, Unfollow
+from actors.runtime.context import ClosePlayer, CloseSession, Follow, MutePlayer, RenameSession, Unfollow
 from protocol import GuildhallError, Retry
 
 
@@ -25,6 +25,7 @@ class AskFrame(Struct, tag="ask", array_like=True):
     body: bytes
     sure: bool = False
     """Whether the actor's row says that the receiving node owns it."""
+    muted_until_ms: int = 0
 
 
 class TellFrame(Struct, tag="tell", array_like=True):
@@ -74,9 +75,9 @@ class AnswerFrame(Struct, tag="answer", array_like=True):
 
 
 class CommandFrame(Struct, tag="command", array_like=True):
-    """For a session of the receiving node."""
+    """For a session of the receiving node, or on the channel of all nodes for every session of a player."""
 
-    command: CloseSession | RenameSession
+    command: CloseSession | RenameSession | ClosePlayer | MutePlayer
 
 
 class TickFrame(Struct, tag="tick", array_like=True):
@@ -86,6 +87,8 @@ class TickFrame(Struct, tag="tick", array_like=True):
     topic: str
     epoch: str
     events: list[tuple[int, str | None, bytes]]
+    redacted: list[int] = []
+    """Seqs of older events that are not as they were."""
 
 
 Frame = AskFrame | TellFrame | FireFrame | AnswerFrame | CommandFrame
@@ -107,6 +110,10 @@ class RemoteRefusal(GuildhallError):
 def to_refusal(error: GuildhallError) -> Refusal:
     """A refusal as it travels."""
     return Refusal(error.code, str(error), error.retry, error.retry_after_ms, error.trace)
+
+
+NODES_CHANNEL = "nodes"
+"""The bus channel that every node listens on."""
 
 
 def node_channel(node: str) -> str:

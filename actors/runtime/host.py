@@ -17,8 +17,9 @@ from actors.runtime.blueprint import Blueprint, Kind
 from actors.runtime.clock import Clock
 from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
-from actors.runtime.mailbox import Answer, Envelope
+from actors.runtime.mailbox import Answer, Deliver, Envelope
 from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
+from actors.runtime.tickets import Ticket
 from protocol import Unavailable
 from storage import Snapshot, Store, StoreDown
 
@@ -34,7 +35,11 @@ class Outlet(Protocol):
     """Where the host's results go: the node's hub, relay, sessions and router."""
 
     def released(self, address: str, ran: Ran) -> None:
-        """Events, tells and commands that are safe to be seen."""
+        """Events, tells, calls and commands that are safe to be seen."""
+        ...
+
+    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
+        """Answer a kept ticket."""
         ...
 
     def opened(self, snapshot: Snapshot) -> None:
@@ -137,6 +142,9 @@ class Host:
 
     def release(self, address: str, ran: Ran) -> None:
         self._outlet.released(address, ran)
+
+    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
+        self._outlet.redeem(ticket, deliver)
 
     def reload(self, activation: Activation) -> None:
         self._loading[activation.address] = activation

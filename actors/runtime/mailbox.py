@@ -97,6 +97,23 @@ class Told(Envelope):
         return actor.hear(self.tell, self.sender, self.number, now_ms, self.refused)
 
 
+class Returned(Envelope):
+    """What an async function of the room has brought back for the actor that called it. It goes to no other node."""
+
+    __slots__ = ("tell",)
+
+    def __init__(self, address: str, tell: Tell, deadline: float) -> None:
+        super().__init__(address, _nobody, deadline)
+        self.tell = tell
+
+    def run(self, actor: Actor, now_ms: int) -> Ran | None:
+        return actor.take(self.tell, now_ms)
+
+
+def _nobody(_answer: Answer) -> None:
+    """Nobody waits for it."""
+
+
 class Fired(Envelope):
     """A timer of the actor itself that is due."""
 

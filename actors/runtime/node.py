@@ -6,6 +6,7 @@ The route of a request: ``Router.ask`` -> ``Host`` -> ``Activation`` (mailbox) -
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, Union
 
@@ -22,17 +23,19 @@ from actors.runtime.draft import Ran
 from actors.runtime.due import DuePoller
 from actors.runtime.frames import Decoders
 from actors.runtime.host import Host, HostOptions
-from actors.runtime.mailbox import Envelope
+from actors.runtime.mailbox import Deliver, Envelope, Returned
 from actors.runtime.membership import Membership
 from actors.runtime.observer import Observer
 from actors.runtime.ops import Digest
 from actors.runtime.queries import Queries
+from actors.runtime.reach import Reach
 from actors.runtime.relay import Relay
+from actors.runtime.replicas import Replicas
 from actors.runtime.router import Router, RouterOptions
 from actors.runtime.tickets import Ticket
 from actors.runtime.topics import Frame, Hub
 from protocol import ErrorReply, Event, Message, Reply, Tell
-from storage import Bus, NodeRow, Snapshot, Store
+from storage import Bus, NodeRow, Ranks, Snapshot, Store
 
 
 class NodeOptions(Struct, frozen=True):
@@ -53,6 +56,7 @@ class Outside(Struct, frozen=True):
 
     store: Store
     bus: Bus
+    ranks: Ranks
     clock: Clock
     random: Random
     observe: Observer
@@ -76,11 +80,21 @@ class Node:
         decoders = make_decoders(blueprint)
         self.membership = Membership(row, outside.store, clock, observe, options.lease_s)
         self.committer = Committer(outside.store, clock, observe, Backoff(random), options.lanes)
+        self.replicas = Replicas(
+            blueprint.replicated(),
+            store=outside.store,
+            bus=outside.bus,
+            membership=self.membership,
+            clock=clock,
+        )
         tools = Tools(
             digest=outside.digest,
             decode_tell=decoders.tell.decode,
             decode_reply=decoders.reply.decode,
+            decode_ticket=decoders.ticket.decode,
             random=random,
+            stamp=Stamps(clock),
+            replicas=self.replicas.values,
             epoch=outside.epoch,
             verify=options.verify,
         )
@@ -116,6 +130,7 @@ class Node:
             read=self.queries.read,
             decode_event=decoders.event.decode,
             frame=outside.frame,
+            renders=blueprint.renders,
             alone=lambda: self.membership.alone,
             shared=outside.shared_bus,
             clock=clock,
@@ -128,6 +143,19 @@ class Node:
             clock=clock,
             random=random,
         )
+        self._services: dict[str, Any] = {}
+        self.reach = Reach(
+            store=outside.store,
+            ranks=outside.ranks,
+            clock=clock,
+            membership=self.membership,
+            observe=observe,
+            router=self.router,
+            topics=self.hub,
+            replicas=self.replicas,
+            services=self._services,
+        )
+        self.queries.attach(self.reach)
         self._due = DuePoller(store=outside.store, membership=self.membership, router=self.router, clock=clock)
         self.membership.on_lapse(self.host.drop_all)
 
@@ -137,12 +165,17 @@ class Node:
         async with AsyncExitStack() as parts:
             await parts.enter_async_context(self.membership.running())
             await parts.enter_async_context(self.committer.running())
+            await parts.enter_async_context(self.replicas.running())
             await parts.enter_async_context(self.queries.running())
             await parts.enter_async_context(self.host.running())
             await parts.enter_async_context(self.router.running())
             await parts.enter_async_context(self.hub.running())
             await parts.enter_async_context(self.relay.running())
             await parts.enter_async_context(self._due.running())
+            for feature in self.blueprint.features:
+                if feature.service is not None:
+                    service = self._services[feature.name] = feature.service(self.reach)
+                    await parts.enter_async_context(service.running())
             yield self
 
     async def drain(self, within_s: float) -> bool:
@@ -158,6 +191,17 @@ class Node:
             self.relay.send(address, ran.tells)
         for command in ran.commands:
             self.router.command(command)
+        for message in ran.calls:
+            self.queries.call(message, partial(self._returned, address))
+
+    def _returned(self, address: str, tell: Tell) -> None:
+        """What a call brings back, if the actor is still here."""
+        activation = self.host.find(address)
+        if activation is not None:
+            activation.post(Returned(address, tell, float("inf")))
+
+    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
+        self.queries.redeem(ticket, deliver)
 
     def opened(self, snapshot: Snapshot) -> None:
         self.relay.restore(snapshot)
@@ -168,6 +212,18 @@ class Node:
         self.router.redirect(waiting, owner)
 
 
+class Stamps:
+    """``Context.stamp`` of one node."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now_us = clock.now_us
+        self._last = 0
+
+    def __call__(self) -> int:
+        self._last = max(self._last + 1, self._now_us())
+        return self._last
+
+
 def make_decoders(blueprint: Blueprint) -> Decoders:
     """Decoders for everything that travels between nodes or lies in tables."""
     requests = [*blueprint.requests, *blueprint.internal]
@@ -175,7 +231,7 @@ def make_decoders(blueprint: Blueprint) -> Decoders:
     return Decoders(
         request=_union(requests),
         reply=_union(replies),
-        event=_union(blueprint.events() or [Event]),
+        event=_union(blueprint.stored_events() or [Event]),
         tell=_union(list(blueprint.tells.values()) or [Tell]),
         ticket=_union(blueprint.tickets or [Ticket]),
     )

@@ -7,11 +7,14 @@ in the table, so it never needs sweeping.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from actors.runtime.tickets import Ticket
 from protocol import IdReused, Reply, Request, TooOld
 from storage import OPS_PER_PLAYER, OpRow
 
 Digest = Callable[[Request[Any]], bytes]
 _SEPARATORS = "-_.:/#"
+TICKET = b"\xc1"
+"""Before a kept ticket's MessagePack, where else a reply's stands: the one byte that MessagePack never begins with."""
 
 
 class Kept:
@@ -23,8 +26,9 @@ class Kept:
         self.op = op
         self.count = count
         self.at_ms = at_ms
-        self.reply: Reply | bytes | None = None
-        """None while deferred; bytes (MessagePack) where it was loaded and not yet asked for."""
+        self.reply: Reply | Ticket | bytes | None = None
+        """None while deferred; a ticket until it is redeemed; bytes (MessagePack) where it was loaded and not yet asked
+        for."""
         self._request = request
         self._digest = digest
 

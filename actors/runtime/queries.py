@@ -9,11 +9,13 @@ import structlog
 
 from actors.runtime.blueprint import Blueprint
 from actors.runtime.mailbox import Answer
-from actors.runtime.tickets import EventTicket, RowTicket, Ticket
-from protocol import Busy, Defect, GuildhallError, Message, Unavailable
-from storage import EventRange, EventRow, Store, StoreDown
+from actors.runtime.reach import Reach
+from actors.runtime.tickets import EventTicket, FetchTicket, RowTicket, Ticket
+from protocol import Busy, Defect, GuildhallError, Message, Tell, Unavailable
+from storage import EventRange, EventRow, RanksDown, Store, StoreDown
 
 log = structlog.get_logger()
+FETCH_S = 10.0  # for one fetch, after which whoever waits is told to come back
 UNDER_WAY = 1024  # queries at the same time; past that refusing beats queueing
 
 
@@ -23,6 +25,9 @@ class Queries:
     def __init__(self, store: Store, blueprint: Blueprint, decode_event: Callable[[bytes], Message]) -> None:
         self._store = store
         self._queries = blueprint.queries
+        self._fetched = blueprint.fetched
+        self._called = blueprint.called
+        self._reach: Reach | None = None
         self._decode_event = decode_event
         self._tasks: asyncio.TaskGroup | None = None
         self._under_way = 0
@@ -37,6 +42,26 @@ class Queries:
                 yield
             finally:
                 self._tasks = None
+
+    def attach(self, reach: Reach) -> None:
+        """What fetches and calls get to touch. Called once, when the node is put together."""
+        self._reach = reach
+
+    def call(self, message: Tell, deliver: Callable[[Tell], None]) -> None:
+        """Run a room's async function; what it returns, if anything, is delivered. Lost when the node stops."""
+        if self._tasks is not None:
+            self._tasks.create_task(self._call(message, deliver), name="call")
+
+    async def _call(self, message: Tell, deliver: Callable[[Tell], None]) -> None:
+        try:
+            told = await self._called[type(message)](message, self._reach)
+        except (StoreDown, RanksDown, GuildhallError) as error:
+            log.warning("call.failed", message=type(message).__name__, reason=str(error))
+        except Exception:
+            log.exception("call.defect", message=type(message).__name__)
+        else:
+            if told is not None:
+                deliver(told)
 
     def redeem(self, ticket: Ticket, deliver: Callable[[Answer], None]) -> None:
         """Read, make the reply, deliver it."""
@@ -72,6 +97,8 @@ class Queries:
             answer = Answer(await self._answer(ticket))
         except StoreDown:
             answer = Answer(error=Unavailable("the store does not answer", retry_after_ms=1_000))
+        except (RanksDown, TimeoutError):
+            answer = Answer(error=Unavailable("the ranks are not known now", retry_after_ms=1_000))
         except GuildhallError as refusal:
             answer = Answer(error=refusal)
         except Exception:
@@ -82,6 +109,9 @@ class Queries:
         deliver(answer)
 
     async def _answer(self, ticket: Ticket) -> Any:
+        if isinstance(ticket, FetchTicket):
+            async with asyncio.timeout(FETCH_S):
+                return await self._fetched[type(ticket)](ticket, self._reach)
         make = self._queries[type(ticket)]
         if isinstance(ticket, EventTicket):
             rows = await self.read(ticket.span)

@@ -15,9 +15,10 @@ from msgspec import MsgspecError, Struct
 
 from actors.runtime.blueprint import CALLER_PLACED, Blueprint
 from actors.runtime.clock import Clock
-from actors.runtime.context import Caller, SessionCommand, SessionRef
+from actors.runtime.context import Caller, ClosePlayer, Command, MutePlayer, SessionRef
 from actors.runtime.directory import Directory
 from actors.runtime.frames import (
+    NODES_CHANNEL,
     AnswerFrame,
     AskFrame,
     CommandFrame,
@@ -92,11 +93,11 @@ class Router:
         self._sent: dict[int, _Sent] = {}
         self._number = 0
         self._addresses = blueprint.addresses
-        self._command: Callable[[SessionCommand], None] = lambda _command: None
+        self._command: Callable[[Command], None] = lambda _command: None
         self._has_session: Callable[[str], bool] = lambda _player: False
         membership.on_change(self._nodes_changed)
 
-    def attach_sessions(self, command: Callable[[SessionCommand], None], has_session: Callable[[str], bool]) -> None:
+    def attach_sessions(self, command: Callable[[Command], None], has_session: Callable[[str], bool]) -> None:
         """Have commands for sessions of this node carried out by ``command``; ``has_session`` tells whether a player
         has a live session here. Called once by the gateway."""
         self._command = command
@@ -114,7 +115,7 @@ class Router:
         """Whether actors of that kind have such a topic; no actor is asked, so that nobody can make it be loaded."""
         actor = self._blueprint.actor_of(topic)
         kind = self._blueprint.kind_of(actor)
-        return kind is not None and topic.removesuffix(actor) in kind.topics
+        return kind is not None and kind.prefix_of(topic, actor) is not None
 
     # From this node.
     def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
@@ -144,9 +145,12 @@ class Router:
         deadline = self._clock.monotonic() + self._options.deadline_s
         self.dispatch(Fired(due.actor, due.timer.name, due.timer.due_ms, deliver, deadline))
 
-    def command(self, command: SessionCommand) -> None:
-        """Carry out ``command`` on its session, wherever that is; lost if its node is."""
-        if command.to.node == self._node:
+    def command(self, command: Command) -> None:
+        """Carry out ``command`` on its session, or its player's sessions, wherever they are; lost if their node is."""
+        if isinstance(command, ClosePlayer | MutePlayer):
+            self._command(command)
+            self._bus.publish(NODES_CHANNEL, encode(CommandFrame(command)))  # heard here too: it does no harm
+        elif command.to.node == self._node:
             self._command(command)
         else:
             self._bus.publish(node_channel(command.to.node), encode(CommandFrame(command)))
@@ -209,6 +213,7 @@ class Router:
                 session,
                 encode(envelope.request),
                 sure,
+                caller.muted_until_ms,
             )
         if isinstance(envelope, Told):
             body = encode(envelope.tell)
@@ -306,7 +311,7 @@ class Router:
         reply_to = _ReplyTo(self._bus, frame.node, frame.number)
         if isinstance(frame, AskFrame):
             session = SessionRef(*frame.session) if frame.session else None
-            caller = Caller(frame.player, frame.name, session)
+            caller = Caller(frame.player, frame.name, session, frame.muted_until_ms)
             return _RemoteAsked(frame.address, self._decoders.request.decode(frame.body), caller, reply_to, deadline)
         if isinstance(frame, TellFrame):
             tell = self._decoders.tell.decode(frame.body)
@@ -317,6 +322,7 @@ class Router:
     async def running(self) -> AsyncIterator[None]:
         """Hear this node's channel until the context is left."""
         await self._bus.subscribe(node_channel(self._node), self._receive)
+        await self._bus.subscribe(NODES_CHANNEL, self._receive)
         async with asyncio.TaskGroup() as tasks:
             resending = tasks.create_task(self._resend(), name="router-resend")
             try:
@@ -324,6 +330,7 @@ class Router:
             finally:
                 resending.cancel()
                 await self._bus.unsubscribe(node_channel(self._node))
+                await self._bus.unsubscribe(NODES_CHANNEL)
 
 
 class _ReplyTo:

@@ -9,6 +9,7 @@ the table before anything later is delivered, and what was seen is dropped.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -18,9 +19,10 @@ from msgspec import MsgspecError
 from actors.runtime.clock import Clock
 from actors.runtime.context import Follow
 from actors.runtime.draft import Published
+from actors.runtime.feature import Render
 from actors.runtime.frames import TickFrame, decode_tick, encode, topic_channel
 from actors.runtime.observer import Delivered, Observer
-from actors.runtime.stream import Item, Reader, Stream
+from actors.runtime.stream import Item, Reader, Stream, Tap
 from protocol import Message, Wire
 from storage import Bus, EventRange, EventRow, Position, Store, StoreDown
 
@@ -47,6 +49,7 @@ class Hub:
         read: Read,
         decode_event: Callable[[bytes], Message],
         frame: Frame,
+        renders: Mapping[str, Render],
         alone: Callable[[], bool],
         shared: bool,
         clock: Clock,
@@ -58,6 +61,8 @@ class Hub:
         self._read = read
         self._decode_event = decode_event
         self._frame = frame
+        self._renders = renders
+        self._taps: dict[str, Tap] = {}
         self._alone = alone
         self._shared = shared
         self._clock = clock
@@ -66,6 +71,7 @@ class Hub:
         self._dirty: list[Stream] = []
         self._ticks: dict[str, TickFrame] = {}
         self._scheduled = False
+        self._advancing: deque[Stream] = deque()
         self._tasks: asyncio.TaskGroup | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: set[str] = set()
@@ -80,7 +86,10 @@ class Hub:
         shared = self._shared
         for event in events:
             stream = self._streams.get(event.topic)
-            if stream is not None:
+            if event.redacts:
+                if stream is not None:
+                    stream.redact(event.redacts)
+            elif stream is not None:
                 self._take(stream, Item(event.seq, event.ends, event.event, event.body))
             if shared:
                 self._tick(event)
@@ -90,7 +99,10 @@ class Hub:
     def _tick(self, event: Published) -> None:
         tick = self._ticks.get(event.topic)
         if tick is None:
-            tick = self._ticks[event.topic] = TickFrame(self._node, event.topic, "", [])
+            tick = self._ticks[event.topic] = TickFrame(self._node, event.topic, "", [], [])
+        if event.redacts:
+            tick.redacted.append(event.redacts)
+            return
         body = event.body if event.body is not None else encode(event.event)
         tick.events.append((event.seq, event.ends, body))
 
@@ -104,6 +116,8 @@ class Hub:
         stream = self._streams.get(tick.topic)
         if tick.node == self._node or stream is None:
             return
+        for seq in tick.redacted:
+            stream.redact(seq)
         for seq, ends, body in tick.events:
             self._take(stream, Item(seq, ends, None, body))
         if not self._scheduled:
@@ -135,6 +149,17 @@ class Hub:
             stream.holds -= 1
             self._drop_if_unwanted(stream)
 
+    def tap(self, topic: str, tap: Tap) -> None:
+        """Have ``tap`` hear of every delivery of ``topic`` on this node; to be called before anybody follows it."""
+        self._taps[topic] = tap
+
+    def place(self, topic: str) -> Position | None:
+        """Where a topic that is followed or held here stands, as far as this node has heard; None for another one."""
+        stream = self._streams.get(topic)
+        if stream is None or not stream.durable or stream.has_hole:
+            return None
+        return Position(stream.epoch, stream.seq)
+
     def follow(self, reader: Reader, follow: Follow) -> None:
         """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order.
 
@@ -156,10 +181,24 @@ class Hub:
         stream = self._streams.get(follow.topic)
         if stream is None:
             stream = self._streams[follow.topic] = Stream(
-                follow.topic, follow.seq, durable=follow.durable, decode=self._decode_event, frame=self._frame
+                follow.topic,
+                follow.seq,
+                durable=follow.durable,
+                decode=self._decode_event,
+                frame=self._frame,
+                epoch=follow.epoch,
+                render=self._render_of(follow.topic),
+                tap=self._taps.get(follow.topic),
             )
             self._listen(follow.topic)
         return stream
+
+    def _render_of(self, topic: str) -> Callable[[Message, str], Message] | None:
+        render = self._renders.get(topic)
+        if render is None:
+            return None
+        now_ms = self._clock.now_ms
+        return lambda event, locale: render(event, locale, now_ms())
 
     def unfollow(self, reader: Reader, topic: str) -> None:
         """Stop giving ``topic`` to ``reader``; no error if it does not follow it."""
@@ -192,9 +231,7 @@ class Hub:
 
     def _schedule(self) -> None:
         self._scheduled = True
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        self._loop.call_soon(self._flush)
+        self._running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
@@ -219,6 +256,27 @@ class Hub:
         self.deliveries += events * readers
         if readers:
             self._observe(Delivered(stream.topic, events, readers))
+        if stream.advancing and stream not in self._advancing:
+            if not self._advancing:
+                self._running_loop().call_soon(self._advance)
+            self._advancing.append(stream)
+
+    def _advance(self) -> None:
+        """One slice of one stream in each turn of the loop: sockets are heard in between."""
+        stream = self._advancing.popleft()
+        try:
+            stream.advance()
+        except Exception:
+            log.exception("topic.not_delivered", topic=stream.topic)
+        if stream.advancing:
+            self._advancing.append(stream)
+        if self._advancing:
+            self._running_loop().call_soon(self._advance)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     # Holes and late-comers.
     async def _keep_listening(self) -> None:

@@ -18,12 +18,13 @@ from actors.player import (
     sessions,
 )
 from actors.runtime import Blueprint, CloseSession, RenameSession, SessionRef
+from actors.standing import standing
 from protocol import CloseCode
 from tests.support.room import NOON, Room, tags
 
 
 def player() -> Room:
-    return Room([profile, sessions], actor="player:ann")
+    return Room([profile, sessions, standing], actor="player:ann")
 
 
 def sign_in(
@@ -57,7 +58,7 @@ class TestSigningIn:
         reply = sign_in(ann)
 
         assert (reply.session, reply.name, reply.created) == ("s1", "ann", True)
-        assert ann.state == Profile(name="ann", created_ms=NOON)
+        assert ann.state == Profile(name="ann", created_ms=NOON, seen_ms=NOON)
         assert "profile" in ann.commit().slices
 
     def test_again_writes_nothing(self) -> None:
@@ -173,7 +174,7 @@ class TestTheProfile:
         ann = player()
         sign_in(ann, name_hint="Ann of Ayr")
 
-        assert to_builtins(ann.actor.greetings()) == {"profile": {"name": "Ann of Ayr"}}
+        assert to_builtins(ann.actor.greetings()) == {"profile": {"name": "Ann of Ayr"}, "standing": {"muted_until": 0}}
 
     def test_is_the_only_one_that_may_follow_its_inbox(self) -> None:
         may_read = profile.topics[""]

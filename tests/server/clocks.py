@@ -17,6 +17,9 @@ class HandClock:
     def now_ms(self) -> int:
         return START_MS + round(self.seconds * 1000)
 
+    def now_us(self) -> int:
+        return START_MS * 1000 + round(self.seconds * 1_000_000)
+
     def monotonic(self) -> float:
         return self.seconds
 

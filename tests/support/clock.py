@@ -19,6 +19,9 @@ class FakeClock:
     def now_ms(self) -> int:
         return START_MS + round(self._seconds * 1000)
 
+    def now_us(self) -> int:
+        return START_MS * 1000 + round(self._seconds * 1_000_000)
+
     def monotonic(self) -> float:
         return 1_000.0 + self._seconds
 
@@ -56,6 +59,7 @@ class ClockView:
         self._running = asyncio.Event()
         self._running.set()
         self.now_ms = clock.now_ms
+        self.now_us = clock.now_us
         self.monotonic = clock.monotonic
 
     async def sleep(self, seconds: float) -> None:

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from actors.runtime import Answer, Blueprint, Caller, Feature, Node, NodeOptions, Outside, SessionRef, Ticket
-from actors.runtime.context import Follow, SessionCommand
+from actors.runtime.context import Command, Follow
 from actors.runtime.observer import RuntimeEvent
 from protocol import Message, Request, Wire, digest
 from storage import NodeRow
 from storage.bus import Receive
 from storage.local_bus import LocalBus, LocalHub
+from storage.local_ranks import LocalRanks
 from tests.support.clock import ClockView, FakeClock, settle
 from tests.support.memory_store import MemoryStore, StoreLink
 
@@ -108,6 +109,7 @@ class Phone:
     def __init__(self, player: str, wire: Wire = Wire.MSGPACK) -> None:
         self.player = player
         self.wire = wire
+        self.locale = ""
         self.topics: set[str] = set()
         self.behind = False
         self.frames: list[dict[str, Any]] = []
@@ -134,7 +136,7 @@ class Member:
         self.clock = ClockView(cluster.clock)
         self.events: list[RuntimeEvent] = []
         """What the runtime has told its observer."""
-        self.commands: list[SessionCommand] = []
+        self.commands: list[Command] = []
         self.players: set[str] = set()
         """Who has a session here."""
         self.stopping = asyncio.Event()
@@ -144,6 +146,7 @@ class Member:
         outside = Outside(
             store=self.store,
             bus=self.bus,
+            ranks=cluster.ranks,
             clock=self.clock,
             random=Random(name),
             observe=self._observe,
@@ -227,6 +230,7 @@ class Cluster:
         self.clock = FakeClock()
         self.store = MemoryStore(self.blueprint.migrations(), self.clock.now_ms)
         self.hub = LocalHub()
+        self.ranks = LocalRanks()
         self.members: dict[str, Member] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None

@@ -13,7 +13,7 @@ from msgspec import Struct
 from actors.runtime import Blueprint, Feature
 from actors.runtime.draft import Ran
 from protocol import GuildhallError, Reply, Request
-from storage import OPS_PER_PLAYER, ActorWrite, Insert, OpRow, Position, SliceRow, Snapshot, TellRow, TimerRow
+from storage import OPS_PER_PLAYER, ActorWrite, Delete, Insert, OpRow, Position, SliceRow, Snapshot, TellRow, TimerRow, Upsert
 from tests.support.room import Room
 
 
@@ -164,10 +164,13 @@ class PostOffice:
             disk.timers.pop(name, None)
         disk.timers.update({timer.name: timer for timer in write.timers})
         for record in write.records:
+            if isinstance(record, Upsert):
+                continue  # what is found by such a row is no business of agreement
             table, column = self.tables[record.table], self._unique[record.table]
             if isinstance(record, Insert):
                 table[record.values[column]] = record.values
                 continue
+            assert isinstance(record, Delete)
             row = table.get(record.where[column])
             if row is not None and row.items() >= record.where.items():
                 del table[record.where[column]]

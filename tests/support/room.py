@@ -45,6 +45,9 @@ class Room:
         self.now_ms = NOON
         self.caller = caller
         self.name = name
+        self.replicas: dict[str, Any] = {room: spec.make(()) for room, spec in self.blueprint.replicated().items()}
+        """What the node knows of replicated rows, by room; a test puts there what it needs."""
+        self._stamps = 0
         self.session = SessionRef("s1", "node1", "g1")
         self.actor = self._open(snapshot or Snapshot(actor=actor, fence=1, version=0, told=0))
         self.effects: list[Effect] = []
@@ -52,15 +55,23 @@ class Room:
         self._told: dict[str, int] = {}
 
     def _open(self, snapshot: Snapshot) -> Actor:
+        decoders = make_decoders(self.blueprint)
         tools = Tools(
             digest=digest,
             decode_tell=self.decode_tell,
-            decode_reply=make_decoders(self.blueprint).reply.decode,
+            decode_reply=decoders.reply.decode,
+            decode_ticket=decoders.ticket.decode,
             random=Random(7),
+            stamp=self._stamp,
+            replicas=self.replicas,
             epoch="e1",
             verify=True,
         )
         return Actor(self.kind, snapshot, tools)
+
+    def _stamp(self) -> int:
+        self._stamps += 1
+        return self.now_ms * 1000 + self._stamps
 
     def decode_tell(self, body: bytes) -> Tell:
         tag = msgspec.msgpack.decode(body)["t"]
@@ -90,6 +101,10 @@ class Room:
             number = self._told[sender] = self._told.get(sender, 0) + 1
         ran = self.actor.hear(tell, sender, number, self.now_ms, refused)
         return ran if ran is None else self._ran(ran)
+
+    def take(self, tell: Tell) -> Ran:
+        """Run the turn of what a call has brought back."""
+        return self._ran(self.actor.take(tell, self.now_ms))
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock on and fire what is due, in order."""

@@ -1,0 +1,260 @@
+"""Keeps the rank index right: it follows the table of entries, and may be lost at any time.
+
+Whoever commits a score places it in the index right afterwards; that is all there is to do, until a node dies in
+between, the index is flushed, or restored from an older copy. So each table of the index has a watermark, up to which
+everything is surely in, and the node that a board belongs to looks at it every ``LOOK_S`` seconds:
+
+    no watermark                    the table is filled from the database
+    a node has gone, or it is the   what was committed since some time before the watermark is placed again,
+    first look                      then the watermark is moved on
+    nothing has happened            the watermark is moved on, ``LAG_S`` behind the present: a node that has died is
+                                    missed sooner
+
+Placing twice does no harm, so neither does a second node that believes a board to be its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+import structlog
+
+from actors.leaderboards.definition import Board, Boards, Table
+from actors.leaderboards.messages import SHOWN
+from actors.leaderboards.requests import BoardFill, BoardTouched
+from actors.leaderboards.rows import page_by_rows
+from actors.leaderboards.tables import all_after, changed_after, standing_of
+from actors.runtime import Reach
+from protocol import GuildhallError
+from storage import Around, Incomplete, Of, Page, RanksDown, Standing, StoreDown, Top
+
+log = structlog.get_logger()
+LOOK_S = 5.0
+LAG_S = 60.0  # of a watermark behind the present; longer than it takes to notice that a node has died
+BACK_S = 600.0  # before the watermark, from where everything is placed again after a node has gone
+CHUNK = 1_000  # standings read and placed at once
+FILLS = 5  # tries of one fill before the next look
+FILL_PATIENCE_S = 1.0  # for a table that is being filled; then the database answers
+MISSED = 100_000  # standings that wait for an index that is away; more, and the tables are filled anew
+ROWS_AT_ONCE = 4  # readings of ranks from the database at the same time: each goes through many rows
+TOUCH_S = 0.1  # between two words to a board that its first places have changed
+OLD_S = 60.0  # after its end a period leaves the index: by then the last score of it has been placed
+
+
+class Keeper:
+    """One for each node: places and reads for this node's players, repairs for the boards that belong to it."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._ranks = reach.ranks
+        self._filling: set[Table] = set()
+        self._trusted: set[Table] = set()
+        self._doubts = 0
+        self._missed: dict[Table, dict[str, Standing]] = {}
+        self._lost: set[Table] = set()
+        self._touched: set[str] = set()
+        self._bell = asyncio.Event()
+        self._by_rows = asyncio.Semaphore(ROWS_AT_ONCE)
+        self._dropped: set[Table] = set()
+        reach.membership.on_change(lambda change: self._doubt() if change.gone else None)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look after the index until the context is left."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._look_again(), name="ranks-look"),
+                tasks.create_task(self._tell_touched(), name="ranks-touched"),
+            ]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    # For this node's players.
+    async def place(self, table: Table, standing: Standing) -> int:
+        """Place a committed standing; its rank, 0 for one that was removed."""
+        try:
+            (placed,) = await self._ranks.put(table.ranks, [standing])
+        except Incomplete:
+            self._touch(table.board)
+            return await self._rank_of(table, standing)
+        except RanksDown:
+            self._miss(table, standing)
+            return 0 if standing.removed else await self._rank_by_rows(table, standing)
+        if min(placed.rank or SHOWN + 1, placed.was or SHOWN + 1) <= SHOWN:
+            self._touch(table.board)
+        return placed.rank
+
+    async def read(self, table: Table, what: Top | Around | Of) -> Page:
+        """A page of the present period."""
+        try:
+            return await self._ranks.read(table.ranks, what)
+        except Incomplete:
+            if await self._filled(table):
+                return await self._ranks.read(table.ranks, what)
+        except RanksDown:
+            pass
+        return await self.read_rows(table, what)
+
+    async def read_rows(self, table: Table, what: Top | Around | Of) -> Page:
+        """A page of any period from the database: slower, the more owners there are."""
+        async with self._by_rows:
+            return await page_by_rows(self._reach.store, table, what)
+
+    async def _rank_of(self, table: Table, standing: Standing) -> int:
+        if standing.removed:
+            return 0
+        page = await self.read(table, Of([standing.owner]))
+        return page.entries[0].rank if page.entries else 0
+
+    async def _rank_by_rows(self, table: Table, standing: Standing) -> int:
+        page = await self.read_rows(table, Of([standing.owner]))
+        return page.entries[0].rank if page.entries else 0
+
+    async def _filled(self, table: Table) -> bool:
+        """Have the board's node fill the table; whether that was done within ``FILL_PATIENCE_S``."""
+        try:
+            await self._reach.ask(BoardFill(id=token_hex(12), board=table.board, period=table.period))
+        except GuildhallError:
+            return False
+        until = self._reach.clock.monotonic() + FILL_PATIENCE_S
+        while self._reach.clock.monotonic() < until:
+            if await self._ranks.through(table.ranks) is not None:
+                return True
+            await self._reach.clock.sleep(0.02)
+        return False
+
+    # For the boards of this node.
+    async def fill(self, table: Table) -> None:
+        """Fill the table from the database; nothing to do while that is under way."""
+        if table in self._filling:
+            return
+        self._filling.add(table)
+        try:
+            for _ in range(FILLS):
+                if await self._fill_once(table):
+                    return
+            log.warning("ranks.not_filled", board=table.board, period=table.period, tries=FILLS)
+        finally:
+            self._filling.discard(table)
+
+    async def _fill_once(self, table: Table) -> bool:
+        through_us = self._reach.clock.now_us() - int(LAG_S * 1_000_000)
+        started = self._reach.clock.monotonic()
+        token = await self._ranks.begin(table.ranks)
+        owner, count = "", 0
+        while rows := await self._reach.store.select(*all_after(table, owner, CHUNK)):
+            await self._ranks.put(table.ranks, [standing_of(row) for row in rows], filling=True)
+            owner, count = rows[-1][0], count + len(rows)
+            if len(rows) < CHUNK:
+                break
+        if not await self._ranks.finish(table.ranks, token, through_us):
+            return False
+        took_ms = round((self._reach.clock.monotonic() - started) * 1000)
+        log.info("ranks.filled", board=table.board, period=table.period, owners=count, took_ms=took_ms)
+        return True
+
+    async def _look_again(self) -> None:
+        away = False
+        while True:
+            try:
+                await self._place_missed()
+                for board in list(self._boards.values()):
+                    await self._look_at(board)
+                away = False
+            except (RanksDown, StoreDown) as error:
+                if not away:
+                    log.warning("ranks.not_looked_at", reason=str(error))
+                away = True
+                self._doubt()
+            await self._reach.clock.sleep(LOOK_S)
+
+    @property
+    def _boards(self) -> Boards:
+        boards: Boards = self._reach.replicas.values["boards"]
+        return boards
+
+    async def _look_at(self, board: Board) -> None:
+        membership = self._reach.membership
+        if not membership.serving or membership.owner_by_hash(f"leaderboard:{board.name}") != membership.node:
+            return
+        now_ms = self._reach.clock.now_ms()
+        await self._look(board.table(board.span(now_ms).name))
+        for span in board.ended(now_ms - 3 * int(OLD_S * 1000), now_ms - int(OLD_S * 1000))[-1:]:
+            old = board.table(span.name)
+            if old not in self._dropped:
+                await self._ranks.drop(old.ranks)
+                self._dropped.add(old)
+
+    async def _look(self, table: Table) -> None:
+        since_us = await self._ranks.through(table.ranks)
+        if since_us is None:
+            await self.fill(table)
+            return
+        doubts = self._doubts
+        if table not in self._trusted:
+            await self._place_again(table, since_us - int(BACK_S * 1_000_000))
+        until_us = self._reach.clock.now_us() - int(LAG_S * 1_000_000)
+        sure = until_us <= since_us or await self._ranks.advance(table.ranks, since_us, until_us)
+        if sure and doubts == self._doubts:
+            self._trusted.add(table)
+        else:
+            self._trusted.discard(table)
+
+    async def _place_again(self, table: Table, since_us: int) -> None:
+        at_us, owner = since_us, ""
+        while rows := await self._reach.store.select(*changed_after(table, at_us, owner, CHUNK)):
+            standings = [standing_of(row) for row in rows]
+            await self._ranks.put(table.ranks, standings, filling=True)
+            at_us, owner = standings[-1].at_us, standings[-1].owner
+            if len(rows) < CHUNK:
+                break
+
+    def _doubt(self) -> None:
+        """Something may be missing from the index that was to be placed by now."""
+        self._doubts += 1
+        self._trusted.clear()
+
+    # While the index is away.
+    def _miss(self, table: Table, standing: Standing) -> None:
+        if sum(map(len, self._missed.values())) >= MISSED:
+            self._lost.update(self._missed)
+            self._missed.clear()
+        if table in self._lost:
+            return
+        owners = self._missed.setdefault(table, {})
+        known = owners.get(standing.owner)
+        if known is None or known.count < standing.count:
+            owners[standing.owner] = standing
+
+    async def _place_missed(self) -> None:
+        for table in list(self._lost):
+            await self._ranks.drop(table.ranks)
+            self._lost.discard(table)
+        for table, owners in list(self._missed.items()):
+            waiting: Sequence[Standing] = list(owners.values())
+            for start in range(0, len(waiting), CHUNK):
+                await self._ranks.put(table.ranks, waiting[start : start + CHUNK], filling=True)
+            if len(owners) == len(waiting):
+                del self._missed[table]
+
+    # For watchers.
+    def _touch(self, board: str) -> None:
+        self._touched.add(board)
+        self._bell.set()
+
+    async def _tell_touched(self) -> None:
+        """Tell boards that their first places have changed; many changes in one word."""
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            touched, self._touched = self._touched, set()
+            for board in touched:
+                try:
+                    await self._reach.ask(BoardTouched(id=token_hex(12), board=board))
+                except GuildhallError as error:
+                    log.debug("ranks.touch_not_heard", board=board, reason=str(error))
+            await self._reach.clock.sleep(TOUCH_S)

@@ -1,0 +1,138 @@
+"""The tables of leaderboards: the truth that the rank index follows. Rows and statements, no I/O.
+
+``place`` and ``subplace`` are the scores so turned that a lower number is a higher rank in either order, so that one
+index serves both: ``~score`` is ``-score - 1``, and has no overflow where ``-score`` has one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from actors.leaderboards.definition import Table
+from storage import Standing, Top
+
+BOARDS = """
+CREATE TABLE leaderboard_boards (
+    board VARCHAR(64) NOT NULL PRIMARY KEY,
+    body MEDIUMBLOB NOT NULL
+)
+"""
+
+PERIODS = """
+CREATE TABLE leaderboard_periods (
+    board VARCHAR(64) NOT NULL,
+    period VARCHAR(32) NOT NULL,
+    started_ms BIGINT NOT NULL,
+    ended_ms BIGINT NOT NULL,
+    PRIMARY KEY (board, period)
+)
+"""
+
+ENTRIES = """
+CREATE TABLE leaderboard_entries (
+    board VARCHAR(64) NOT NULL,
+    period VARCHAR(32) NOT NULL,
+    owner VARCHAR(64) NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    score BIGINT NOT NULL,
+    subscore BIGINT NOT NULL,
+    at_us BIGINT NOT NULL,
+    changes BIGINT NOT NULL,
+    removed INT NOT NULL,
+    place BIGINT NOT NULL,
+    subplace BIGINT NOT NULL,
+    data MEDIUMBLOB NULL,
+    PRIMARY KEY (board, period, owner)
+)
+"""
+
+BY_PLACE = """
+CREATE INDEX leaderboard_entries_by_place
+ON leaderboard_entries (board, period, removed, place, subplace, at_us, owner)
+"""
+
+BY_TIME = "CREATE INDEX leaderboard_entries_by_time ON leaderboard_entries (board, period, at_us)"
+
+STATEMENTS = tuple(sql.strip() for sql in (BOARDS, PERIODS, ENTRIES, BY_PLACE, BY_TIME))
+
+ALL_BOARDS = "SELECT board, body FROM leaderboard_boards ORDER BY board"
+PAST = "SELECT period, started_ms, ended_ms FROM leaderboard_periods WHERE board = ? ORDER BY ended_ms DESC LIMIT ?"
+
+Query = tuple[str, list[Any]]
+
+
+def entry_row(table: Table, standing: Standing, packed: bytes | None) -> dict[str, Any]:
+    """The row of a standing."""
+    return {
+        "board": table.board,
+        "period": table.period,
+        "owner": standing.owner,
+        "name": standing.name,
+        "score": standing.score,
+        "subscore": standing.subscore,
+        "at_us": standing.at_us,
+        "changes": standing.count,
+        "removed": int(standing.removed),
+        "place": _place(table, standing.score),
+        "subplace": _place(table, standing.subscore),
+        "data": packed,
+    }
+
+
+def standing_of(row: Sequence[Any]) -> Standing:
+    """The standing of (owner, name, score, subscore, at_us, changes, removed)."""
+    owner, name, score, subscore, at_us, changes, removed = row
+    return Standing(owner, name, score, subscore, at_us, changes, bool(removed))
+
+
+# What a fill reads: everything, and what has changed lately; also standings that were removed.
+def all_after(table: Table, owner: str, limit: int) -> Query:
+    """Standings in the order of their owners."""
+    return _standings(table, "AND owner > ? ORDER BY owner LIMIT ?", owner, limit)
+
+
+def changed_after(table: Table, at_us: int, owner: str, limit: int) -> Query:
+    """Standings in the order of their last change, after the moment ``at_us`` and its ``owner``."""
+    which = "AND (at_us > ? OR (at_us = ? AND owner > ?)) ORDER BY at_us, owner LIMIT ?"
+    return _standings(table, which, at_us, at_us, owner, limit)
+
+
+# Ranks without the index: of old periods, and while the index is away.
+def size_of(table: Table) -> Query:
+    """How many are ranked."""
+    return _count(table, "")
+
+
+def page_of(table: Table, top: Top) -> Query:
+    """A page from the top."""
+    order = "AND removed = 0 ORDER BY place, subplace, at_us, owner LIMIT ? OFFSET ?"
+    return _standings(table, order, top.limit, top.start)
+
+
+def rows_of(table: Table, owners: Sequence[str]) -> Query:
+    """The ranked ones among ``owners``."""
+    marks = ", ".join("?" * len(owners))
+    return _standings(table, f"AND removed = 0 AND owner IN ({marks})", *owners)
+
+
+def better_than(table: Table, standing: Standing) -> Query:
+    """How many stand above ``standing``."""
+    place, subplace = _place(table, standing.score), _place(table, standing.subscore)
+    later = "(at_us < ? OR (at_us = ? AND owner < ?))"
+    which = f"AND place <= ? AND (place < ? OR (place = ? AND (subplace < ? OR (subplace = ? AND {later}))))"
+    same = (standing.at_us, standing.at_us, standing.owner)
+    return _count(table, which, place, place, place, subplace, subplace, *same)
+
+
+def _standings(table: Table, which: str, *values: Any) -> Query:
+    columns = "owner, name, score, subscore, at_us, changes, removed"
+    sql = f"SELECT {columns} FROM leaderboard_entries WHERE board = ? AND period = ? {which}"  # noqa: S608
+    return sql, [table.board, table.period, *values]
+
+
+def _count(table: Table, which: str, *values: Any) -> Query:
+    sql = f"SELECT COUNT(*) FROM leaderboard_entries WHERE board = ? AND period = ? AND removed = 0 {which}"  # noqa: S608
+    return sql, [table.board, table.period, *values]
+
+
+def _place(table: Table, score: int) -> int:
+    return score if table.lowest_first else ~score
