@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from actors.runtime import CALLER, Context, EventTicket, Feature
+from actors.staff import By, audit
 from protocol import Event, GuildhallError, Id, IdReused, Invalid, Reply, Request, Tell, clean, digest, settled
 from storage import EventRange
 
@@ -132,6 +133,8 @@ class InboxDeliver(Request[InboxDelivered], tag="inbox.deliver", frozen=True, kw
     body: Body = ""
     data: dict[str, Any] | None = None
     expires_ms: EndMs | None = None
+    by: By | None = None
+    """Set where staff sends it: the delivery is written down in the audit."""
 
 
 # What other rooms tell.
@@ -175,6 +178,13 @@ class MailGreeting(Struct, frozen=True):
 
     unread: int
     read: int
+
+
+class Counts(Struct, frozen=True):
+    """Notices that stand, and those among them that have not been read."""
+
+    notices: int
+    unread: int
 
 
 class PageTicket(EventTicket, frozen=True, kw_only=True):
@@ -262,7 +272,11 @@ def deliver(ctx: Context, inbox: Inbox, msg: InboxDeliver) -> InboxDelivered:
     told = NoticeTold(kind=msg.kind, title=msg.title, body=msg.body, data=msg.data, expires_ms=msg.expires_ms)
     seq = _add(ctx, inbox, told)
     _remember(ctx, inbox, msg.notice, Delivery(seq, ctx.now_ms, same))
-    return InboxDelivered(seq=seq, at=ctx.now_ms)
+    delivered = InboxDelivered(seq=seq, at=ctx.now_ms)
+    if msg.by is not None:
+        sent = {"kind": msg.kind, "title": msg.title, "body": msg.body, "data": msg.data, "expires_at": msg.expires_ms}
+        audit(ctx, msg.by, "player.notified", ctx.actor, before=None, after={"seq": seq, **sent}, reply=delivered)
+    return delivered
 
 
 @mail.hears(NoticeTold, writes=False)
@@ -291,6 +305,12 @@ def tell_player(
     """
     told = NoticeTold(kind=kind, title=title[:TITLE_LIMIT], body=body[:BODY_LIMIT], data=data, expires_ms=expires_ms)
     ctx.tell(f"player:{player}", told)
+
+
+def counts(ctx: Context, inbox: Inbox) -> Counts:
+    """What waits in the inbox now."""
+    slips = _standing(ctx, inbox)
+    return Counts(len(slips), _unread(inbox, slips))
 
 
 # Rules.

@@ -13,9 +13,12 @@ from actors.mail import counts, mail, tell_player
 from actors.player import PlayerNotFound, profile, sessions
 from actors.runtime import Context
 from actors.staff import By, audit
-from actors.standing import FOR_EVER_MS, AccountBanned, Standing, standing
-from protocol import ClientInfo, CloseCode, GuildhallError, Id, Reply, Request, clean
+from actors.standing import FOR_EVER_MS, AccountBanned, EndInThePast, NotBanned, NotMuted, Standing, standing
+from protocol import ClientInfo, CloseCode, Id, Reply, Request, Tell, clean
 
+REPEATS_S = (2.0, 10.0, 60.0)  # pauses before sessions are told again: a word on the bus may be lost
+REPEAT = "standing.repeat"
+"""Name of the timer for that."""
 REASON_LIMIT = 500  # characters, after cleaning
 
 Reason = Annotated[
@@ -33,25 +36,6 @@ UntilMs = Annotated[
 
 moderation = standing
 """The feature of ``actors.standing``, with the turns below."""
-
-
-# What is refused.
-class EndInThePast(GuildhallError):
-    """The ban or mute would have run out already."""
-
-    code = "standing.past"
-
-
-class NotBanned(GuildhallError):
-    """The player is not banned."""
-
-    code = "standing.not_banned"
-
-
-class NotMuted(GuildhallError):
-    """The player is not muted."""
-
-    code = "standing.not_muted"
 
 
 # What staff asks.
@@ -108,6 +92,12 @@ class PlayerUnmute(Request[PlayerUnmuted], tag="moderation.unmute", frozen=True,
 
     player: Id
     by: By
+
+
+class StandingRepeat(Tell, tag="moderation.repeat", frozen=True, kw_only=True):
+    """Time to tell the player's sessions again."""
+
+    told: int
 
 
 class SessionView(Struct, frozen=True, kw_only=True):
@@ -168,7 +158,7 @@ def ban(ctx: Context, kept: Standing, msg: PlayerBan) -> PlayerBanned:
     before = _ban_of(ctx, kept)
     kept.banned_until_ms, kept.ban_reason = end, msg.reason
     kept.banned_by, kept.banned_at_ms = msg.by.key, ctx.now_ms
-    ctx.close_player(ctx.key, CloseCode.BANNED, AccountBanned.code)
+    _tell_sessions(ctx, kept, told=0)
     reply = PlayerBanned(player=ctx.key, until=msg.until)
     audit(ctx, msg.by, "player.banned", ctx.actor, before=before, after=_ban_of(ctx, kept), reply=reply)
     ctx.log.info("player.banned", by=msg.by.key)
@@ -206,7 +196,7 @@ def mute(ctx: Context, kept: Standing, msg: PlayerMute) -> PlayerMuted:
     before = _mute_of(ctx, kept)
     kept.muted_until_ms, kept.mute_reason = end, msg.reason
     kept.muted_by, kept.muted_at_ms = msg.by.key, ctx.now_ms
-    ctx.mute_player(ctx.key, end)
+    _tell_sessions(ctx, kept, told=0)
     _write(ctx, "account.muted", "You may read, but not chat, for now", {"until": end})
     reply = PlayerMuted(player=ctx.key, until=until)
     audit(ctx, msg.by, "player.muted", ctx.actor, before=before, after=_mute_of(ctx, kept), reply=reply)
@@ -225,12 +215,18 @@ def unmute(ctx: Context, kept: Standing, msg: PlayerUnmute) -> PlayerUnmuted:
     if before is None:
         raise NotMuted(f"{ctx.key} is not muted")
     kept.muted_until_ms = 0
-    ctx.mute_player(ctx.key, 0)
+    _tell_sessions(ctx, kept, told=0)
     _write(ctx, "account.unmuted", "You may chat again", None)
     reply = PlayerUnmuted(player=ctx.key)
     audit(ctx, msg.by, "player.unmuted", ctx.actor, before=before, after=None, reply=reply)
     ctx.log.info("player.unmuted", by=msg.by.key)
     return reply
+
+
+@moderation.hears(StandingRepeat, writes=False)
+def repeat(ctx: Context, kept: Standing, msg: StandingRepeat) -> None:
+    """Tell the sessions once more how the player stands by now."""
+    _tell_sessions(ctx, kept, told=msg.told)
 
 
 @moderation.handles(PlayerInspect, key="player", writes=False, internal=True)
@@ -254,6 +250,16 @@ def inspect(ctx: Context, kept: Standing, _msg: PlayerInspect) -> PlayerSheet:
         mute=_mute_of(ctx, kept),
         inbox=InboxCounts(notices=inbox.notices, unread=inbox.unread),
     )
+
+
+def _tell_sessions(ctx: Context, kept: Standing, *, told: int) -> None:
+    """Close the sessions of who is banned, let those of others know of a mute; ``told``: how often that was done."""
+    if kept.banned_until_ms > ctx.now_ms:
+        ctx.close_player(ctx.key, CloseCode.BANNED, AccountBanned.code)
+    else:
+        ctx.mute_player(ctx.key, kept.muted_until_ms if kept.muted_until_ms > ctx.now_ms else 0)
+    if told < len(REPEATS_S):
+        ctx.after(REPEATS_S[told], REPEAT, StandingRepeat(told=told + 1))
 
 
 def _refuse_unknown(ctx: Context) -> None:

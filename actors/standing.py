@@ -23,6 +23,26 @@ class ChatMuted(GuildhallError):
     code = "chat.muted"
 
 
+# What staff is refused.
+class EndInThePast(GuildhallError):
+    """The ban or mute would have run out already."""
+
+    code = "standing.past"
+
+
+class NotBanned(GuildhallError):
+    """The player is not banned."""
+
+    code = "standing.not_banned"
+
+
+class NotMuted(GuildhallError):
+    """The player is not muted."""
+
+    code = "standing.not_muted"
+
+
+# What is kept.
 class Standing(Struct):
     """Ends in milliseconds since the Unix epoch, ``FOR_EVER_MS`` for what has none, 0 for what is not so."""
 

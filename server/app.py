@@ -21,6 +21,7 @@ from server import inspection
 from server.auth import Tokens
 from server.auth_jwks import RemoteKeys
 from server.config import Config
+from server.doctor import Finding, look_at_boards
 from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
@@ -69,6 +70,16 @@ async def inspect(config: Config, kind: str, key: str) -> dict[str, Any]:
     """What the store holds of one actor."""
     async with look_into_store(config.store.url) as store:
         return await inspection.inspect(store, blueprint(), f"{kind}:{key}")
+
+
+async def doctor(config: Config) -> list[Finding]:
+    """What is kept in two places, and whether it agrees."""
+    now_ms = SystemClock().now_ms()
+    async with look_into_store(config.store.url) as store:
+        if config.bus.url == "local:":
+            return await look_at_boards(store, None, now_ms)
+        async with open_ranks(config.bus.url, await _epoch(store)) as ranks:
+            return await look_at_boards(store, ranks, now_ms)
 
 
 class Server:

@@ -24,7 +24,7 @@ WIRE = Path("docs", "wire.md")
 RELEASED = "tests/golden/catalogue-*.json"
 
 SESSION_REQUESTS = (Hello, Ping, TopicSync)
-OURS = ("protocol", "server", "actors.runtime")
+OURS = ("protocol", "server", "actors.runtime", "actors.schedule")
 
 
 def document(features: Sequence[Feature[Any]] = FEATURES) -> Document:
@@ -40,8 +40,17 @@ def document(features: Sequence[Feature[Any]] = FEATURES) -> Document:
 
 def errors(features: Sequence[Feature[Any]] = FEATURES) -> list[type[GuildhallError]]:
     """Every refusal with a code of its own that a server with these rooms can give."""
-    homes = (*OURS, *{home(feature.state.__module__) for feature in features})
+    homes = (*OURS, *{home(module) for feature in features for module in _modules(feature)})
     return [each for each in _below(GuildhallError) if _within(each.__module__, homes) and "code" in vars(each)]
+
+
+def _modules(feature: Feature[Any]) -> Iterator[str]:
+    """Where a feature is declared, and where its turns are: a room may declare turns on another room's slice."""
+    yield feature.state.__module__
+    for route in feature.routes.values():
+        yield route.turn.run.__module__
+    for turn in feature.tells.values():
+        yield turn.run.__module__
 
 
 def home(module: str) -> str:

@@ -13,7 +13,7 @@ from server.config import Config, ConfigError, check_serving
 from server.config_sources import OPTIONS, choice, load
 
 DONE, FAILED, WRONG_SETTINGS = 0, 1, 2
-COMMANDS = ("serve", "migrate", "token", "key", "inspect")
+COMMANDS = ("serve", "migrate", "token", "key", "inspect", "doctor")
 SHARED = {"config", *(option.dest for option in OPTIONS)}
 
 
@@ -27,6 +27,10 @@ class App(Protocol):
 
     def migrate(self, config: Config) -> Coroutine[Any, Any, list[str]]:
         """Bring the database's schema up to date; returns what was applied, a line each."""
+        ...
+
+    def doctor(self, config: Config) -> Coroutine[Any, Any, list[Any]]:
+        """What is kept in two places: a finding each, with ``text`` and ``well``."""
         ...
 
     def inspect(self, config: Config, kind: str, key: str) -> Coroutine[Any, Any, dict[str, Any]]:
@@ -72,6 +76,8 @@ def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable
             return _key(config, given)
         case "inspect":
             return _inspect(config, load_app(), **given)
+        case "doctor":
+            return _doctor(config, load_app())
         case _:
             return int(_loop(load_app().serve(config)))
 
@@ -116,6 +122,15 @@ def _inspect(config: Config, app: App, kind: str, id: str) -> int:  # noqa: A002
     style = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     _print(orjson.dumps(found, default=repr, option=style).decode())
     return DONE
+
+
+def _doctor(config: Config, app: App) -> int:
+    findings = _loop(app.doctor(config))
+    for finding in findings:
+        _print(f"{'ok  ' if finding.well else 'LOOK'} {finding.text}")
+    if not findings:
+        _print("ok   nothing to compare")
+    return DONE if all(finding.well for finding in findings) else FAILED
 
 
 def _config_reference() -> int:
@@ -199,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", help="print what the store holds of an actor, as JSON")
     inspect.add_argument("kind", help="e.g. guild")
     inspect.add_argument("id", help="e.g. 42")
+    add("doctor", help="compare what is kept in two places; exit code 1 where it differs")
     add("config-reference")
     return parser
 

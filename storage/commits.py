@@ -315,7 +315,7 @@ def _record(signature: _Signature, rows: Sequence[Row], culprit: Taken | None = 
             raise Unusable(f"{name!r} is not a name of a table or column")
     if kind is Delete:
         return Cut(table, columns, rows, by_key=False)
-    if not set(keys) < set(columns) and kind is Upsert:
+    if kind is Upsert and not (keys and set(keys) < set(columns)):
         raise Unusable(f"the keys of a record of {table!r} must be some of its columns, not all")
     return Put(table, columns, rows, keys=keys, culprit=culprit)
 

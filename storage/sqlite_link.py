@@ -112,7 +112,8 @@ def apply(connection: sqlite3.Connection, step: Step) -> None:
         sql = f"INSERT INTO `{step.table}` ({columns}) VALUES ({', '.join('?' * len(step.columns))})"  # noqa: S608
         if step.keys:
             changed = [f"`{c}` = excluded.`{c}`" for c in step.columns if c not in step.keys]
-            sql += f" ON CONFLICT ({', '.join(step.keys)}) DO UPDATE SET {', '.join(changed)}"
+            keys = ", ".join(f"`{name}`" for name in step.keys)
+            sql += f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(changed)}"
     elif isinstance(step, Change):
         new = ", ".join(f"`{name}` = ?" for name in step.columns)
         same = " AND ".join(f"`{name}` = ?" for name in step.keys)

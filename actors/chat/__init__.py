@@ -17,8 +17,8 @@ from actors.chat.channels import (
 )
 from actors.chat.conversation import MEMBER_LIMIT, Conversation
 from actors.chat.messages import (
-    ChatDelete,
-    ChatDeleted,
+    ChatErase,
+    ChatErased,
     ChatFull,
     ChatHistory,
     ChatJoin,
@@ -50,8 +50,8 @@ __all__ = [
     "ChannelState",
     "ChatChannels",
     "ChatConversations",
-    "ChatDelete",
-    "ChatDeleted",
+    "ChatErase",
+    "ChatErased",
     "ChatFull",
     "ChatHistory",
     "ChatJoin",

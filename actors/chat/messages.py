@@ -162,12 +162,12 @@ class NothingStored(GuildhallError):
 
 
 # What staff asks.
-class ChatDeleted(Reply, tag="chat.deleted", frozen=True, kw_only=True):
+class ChatErased(Reply, tag="chat.erased", frozen=True, kw_only=True):
     channel: str
     deleted: int
 
 
-class ChatDelete(Request[ChatDeleted], tag="chat.delete_line", frozen=True, kw_only=True):
+class ChatErase(Request[ChatErased], tag="chat.erase", frozen=True, kw_only=True):
     """Remove a line. ``line`` is what the log holds under its ``seq``, read by who asks: a turn reads no log."""
 
     channel: ChannelName
@@ -175,6 +175,6 @@ class ChatDelete(Request[ChatDeleted], tag="chat.delete_line", frozen=True, kw_o
     by: By
 
 
-def by_channel(request: ChatJoin | ChatSend | ChatLeave | ChatHistory | ChatTyping | ChatDelete, _caller: str) -> str:
+def by_channel(request: ChatJoin | ChatSend | ChatLeave | ChatHistory | ChatTyping | ChatErase, _caller: str) -> str:
     """A channel's name is its actor's address."""
     return request.channel

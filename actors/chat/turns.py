@@ -18,8 +18,8 @@ from actors.chat.conversation import (
     refuse_to_show,
 )
 from actors.chat.messages import (
-    ChatDelete,
-    ChatDeleted,
+    ChatErase,
+    ChatErased,
     ChatHistory,
     ChatJoin,
     ChatJoined,
@@ -206,8 +206,8 @@ def show_page(ticket: HistoryTicket, events: Sequence[Event]) -> ChatMessages:
     return ChatMessages(channel=ticket.channel, messages=page, more=more, next_seq=edge if more else None)
 
 
-@chat.handles(ChatDelete, address=by_channel, writes=False, internal=True)
-def delete(ctx: Context, _talk: Conversation, msg: ChatDelete) -> ChatDeleted:
+@chat.handles(ChatErase, address=by_channel, writes=False, internal=True)
+def delete(ctx: Context, _talk: Conversation, msg: ChatErase) -> ChatErased:
     """Empty the line where it is kept, and let those who have seen it know. The audit keeps what it said.
 
     Raises:
@@ -219,7 +219,7 @@ def delete(ctx: Context, _talk: Conversation, msg: ChatDelete) -> ChatDeleted:
         raise NoSuchMessage(f"{ctx.actor} has no line {seq}")
     ctx.redact(topic, seq, structs.replace(line, text="", data=None, deleted=True))
     ctx.publish(topic, ChatMessageDeleted(deleted=seq))
-    reply = ChatDeleted(channel=ctx.actor, deleted=seq)
+    reply = ChatErased(channel=ctx.actor, deleted=seq)
     said = {"at": line.at, "from": line.sender.id, "text": line.text, "data": line.data}
     target = f"{ctx.actor}#{seq}"
     audit(ctx, msg.by, "chat.message_deleted", target, before=said, after=None, reply=reply)

@@ -22,9 +22,10 @@ import structlog
 
 from actors.leaderboards.definition import Board, Boards, Table
 from actors.leaderboards.messages import SHOWN
+from actors.leaderboards.placing import Placing
 from actors.leaderboards.requests import BoardFill, BoardTouched
 from actors.leaderboards.rows import page_by_rows
-from actors.leaderboards.tables import all_after, changed_after, standing_of
+from actors.leaderboards.tables import all_after, standing_of
 from actors.runtime import Reach
 from protocol import GuildhallError
 from storage import Around, Incomplete, Of, Page, RanksDown, Standing, StoreDown, Top
@@ -48,6 +49,7 @@ class Keeper:
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
         self._ranks = reach.ranks
+        self._placing: Placing
         self._filling: set[Table] = set()
         self._trusted: set[Table] = set()
         self._doubts = 0
@@ -63,6 +65,7 @@ class Keeper:
     async def running(self) -> AsyncIterator[None]:
         """Look after the index until the context is left."""
         async with asyncio.TaskGroup() as tasks:
+            self._placing = Placing(self._ranks, tasks)
             running = [
                 tasks.create_task(self._look_again(), name="ranks-look"),
                 tasks.create_task(self._tell_touched(), name="ranks-touched"),
@@ -77,7 +80,7 @@ class Keeper:
     async def place(self, table: Table, standing: Standing) -> int:
         """Place a committed standing; its rank, 0 for one that was removed."""
         try:
-            (placed,) = await self._ranks.put(table.ranks, [standing])
+            placed = await self._placing.place(table, standing)
         except Incomplete:
             self._touch(table.board)
             return await self._rank_of(table, standing)
@@ -145,12 +148,7 @@ class Keeper:
         through_us = self._reach.clock.now_us() - int(LAG_S * 1_000_000)
         started = self._reach.clock.monotonic()
         token = await self._ranks.begin(table.ranks)
-        owner, count = "", 0
-        while rows := await self._reach.store.select(*all_after(table, owner, CHUNK)):
-            await self._ranks.put(table.ranks, [standing_of(row) for row in rows], filling=True)
-            owner, count = rows[-1][0], count + len(rows)
-            if len(rows) < CHUNK:
-                break
+        count = await self._place_all(table, 0)
         if not await self._ranks.finish(table.ranks, token, through_us):
             return False
         took_ms = round((self._reach.clock.monotonic() - started) * 1000)
@@ -196,7 +194,7 @@ class Keeper:
             return
         doubts = self._doubts
         if table not in self._trusted:
-            await self._place_again(table, since_us - int(BACK_S * 1_000_000))
+            await self._place_all(table, since_us - int(BACK_S * 1_000_000))
         until_us = self._reach.clock.now_us() - int(LAG_S * 1_000_000)
         sure = until_us <= since_us or await self._ranks.advance(table.ranks, since_us, until_us)
         if sure and doubts == self._doubts:
@@ -204,14 +202,15 @@ class Keeper:
         else:
             self._trusted.discard(table)
 
-    async def _place_again(self, table: Table, since_us: int) -> None:
-        at_us, owner = since_us, ""
-        while rows := await self._reach.store.select(*changed_after(table, at_us, owner, CHUNK)):
-            standings = [standing_of(row) for row in rows]
-            await self._ranks.put(table.ranks, standings, filling=True)
-            at_us, owner = standings[-1].at_us, standings[-1].owner
+    async def _place_all(self, table: Table, since_us: int) -> int:
+        """Place every standing that has changed since ``since_us``; how many they were."""
+        owner, count = "", 0
+        while rows := await self._reach.store.select(*all_after(table, owner, CHUNK, since_us=since_us)):
+            await self._ranks.put(table.ranks, [standing_of(row) for row in rows], filling=True)
+            owner, count = rows[-1][0], count + len(rows)
             if len(rows) < CHUNK:
                 break
+        return count
 
     def _doubt(self) -> None:
         """Something may be missing from the index that was to be placed by now."""

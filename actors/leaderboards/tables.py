@@ -1,7 +1,7 @@
 """The tables of leaderboards: the truth that the rank index follows. Rows and statements, no I/O.
 
 ``place`` and ``subplace`` are the scores so turned that a lower number is a higher rank in either order, so that one
-index serves both: ``~score`` is ``-score - 1``, and has no overflow where ``-score`` has one.
+query serves both: ``~score`` is ``-score - 1``, and has no overflow where ``-score`` has one.
 """
 
 from collections.abc import Sequence
@@ -45,14 +45,9 @@ CREATE TABLE leaderboard_entries (
 )
 """
 
-BY_PLACE = """
-CREATE INDEX leaderboard_entries_by_place
-ON leaderboard_entries (board, period, removed, place, subplace, at_us, owner)
-"""
-
-BY_TIME = "CREATE INDEX leaderboard_entries_by_time ON leaderboard_entries (board, period, at_us)"
-
-STATEMENTS = tuple(sql.strip() for sql in (BOARDS, PERIODS, ENTRIES, BY_PLACE, BY_TIME))
+STATEMENTS = tuple(sql.strip() for sql in (BOARDS, PERIODS, ENTRIES))
+"""No index beside the key: each would cost every submission more than all readings together, which go through the rank
+index. What reads the table otherwise goes through all of a period."""
 
 ALL_BOARDS = "SELECT board, body FROM leaderboard_boards ORDER BY board"
 PAST = "SELECT period, started_ms, ended_ms FROM leaderboard_periods WHERE board = ? ORDER BY ended_ms DESC LIMIT ?"
@@ -84,16 +79,10 @@ def standing_of(row: Sequence[Any]) -> Standing:
     return Standing(owner, name, score, subscore, at_us, changes, bool(removed))
 
 
-# What a fill reads: everything, and what has changed lately; also standings that were removed.
-def all_after(table: Table, owner: str, limit: int) -> Query:
-    """Standings in the order of their owners."""
-    return _standings(table, "AND owner > ? ORDER BY owner LIMIT ?", owner, limit)
-
-
-def changed_after(table: Table, at_us: int, owner: str, limit: int) -> Query:
-    """Standings in the order of their last change, after the moment ``at_us`` and its ``owner``."""
-    which = "AND (at_us > ? OR (at_us = ? AND owner > ?)) ORDER BY at_us, owner LIMIT ?"
-    return _standings(table, which, at_us, at_us, owner, limit)
+# What a fill reads: everything, or what has changed lately; also standings that were removed.
+def all_after(table: Table, owner: str, limit: int, *, since_us: int = 0) -> Query:
+    """Standings that have changed since ``since_us``, in the order of their owners."""
+    return _standings(table, "AND owner > ? AND at_us >= ? ORDER BY owner LIMIT ?", owner, since_us, limit)
 
 
 # Ranks without the index: of old periods, and while the index is away.

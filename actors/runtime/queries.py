@@ -15,7 +15,6 @@ from protocol import Busy, Defect, GuildhallError, Message, Tell, Unavailable
 from storage import EventRange, EventRow, RanksDown, Store, StoreDown
 
 log = structlog.get_logger()
-FETCH_S = 10.0  # for one fetch, after which whoever waits is told to come back
 UNDER_WAY = 1024  # queries at the same time; past that refusing beats queueing
 
 
@@ -97,7 +96,7 @@ class Queries:
             answer = Answer(await self._answer(ticket))
         except StoreDown:
             answer = Answer(error=Unavailable("the store does not answer", retry_after_ms=1_000))
-        except (RanksDown, TimeoutError):
+        except RanksDown:
             answer = Answer(error=Unavailable("the ranks are not known now", retry_after_ms=1_000))
         except GuildhallError as refusal:
             answer = Answer(error=refusal)
@@ -110,8 +109,7 @@ class Queries:
 
     async def _answer(self, ticket: Ticket) -> Any:
         if isinstance(ticket, FetchTicket):
-            async with asyncio.timeout(FETCH_S):
-                return await self._fetched[type(ticket)](ticket, self._reach)
+            return await self._fetched[type(ticket)](ticket, self._reach)
         make = self._queries[type(ticket)]
         if isinstance(ticket, EventTicket):
             rows = await self.read(ticket.span)

@@ -15,6 +15,7 @@ import pytest
 from server.cli import App, main
 from server.config import Config, ConfigError
 from server.config_reference import reference
+from server.doctor import Finding
 from storage import MigrationMismatch, StoreDown, StoreLocked
 from tests.server.jwt_kit import SECRET
 
@@ -30,6 +31,7 @@ class RecordingApp:
         self.code = code
         self.config: Config | None = None
         self.loop = ""
+        self.findings: list[Finding] = []
 
     async def serve(self, config: Config) -> int:
         self.loop = type(asyncio.get_running_loop()).__module__
@@ -43,6 +45,10 @@ class RecordingApp:
     async def inspect(self, config: Config, kind: str, key: str) -> dict[str, Any]:
         self._note(config)
         return {"actor": f"{kind}:{key}", "fence": 3, "digest": b"\1"}
+
+    async def doctor(self, config: Config) -> list[Finding]:
+        self._note(config)
+        return self.findings
 
     def _note(self, config: Config) -> None:
         self.config = config
@@ -204,3 +210,25 @@ def test_the_module_can_be_run_and_answers_wrong_settings_by_its_exit_code() -> 
 
     assert ran.returncode == 2
     assert ran.stderr.startswith("guildhall: GUILDHALL_COLOUR is unknown")
+
+
+def test_the_doctor_says_what_it_found_and_fails_where_something_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    app = RecordingApp()
+    app.findings = [
+        Finding("leaderboard arena: 3 in both", well=True),
+        Finding("leaderboard duel: 1 different", well=False),
+    ]
+
+    assert main(["doctor"], load_app=loads(app)) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "ok   leaderboard arena: 3 in both",
+        "LOOK leaderboard duel: 1 different",
+    ]
+
+
+def test_the_doctor_is_content_with_what_agrees(capsys: pytest.CaptureFixture[str]) -> None:
+    app = RecordingApp()
+    app.findings = [Finding("leaderboard arena: 3 in both", well=True)]
+
+    assert main(["doctor"], load_app=loads(app)) == 0
+    assert capsys.readouterr().out == "ok   leaderboard arena: 3 in both\n"
