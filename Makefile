@@ -1,6 +1,6 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test lint catalogue bench lock
+.PHONY: help run test evening lint catalogue bench lock
 ARGS ?=
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
 UV := uv==0.13.9
@@ -12,6 +12,9 @@ run: .venv/run.stamp ## start a node in development mode on this machine
 
 test: .venv/dev.stamp ## run all tests; one: make test ARGS="tests/rooms -k kick"
 	@.venv/bin/python -m pytest -q $(ARGS)
+
+evening: .venv/dev.stamp ## 1,000 players, 10,000 notices, a period that ends and a killed node; takes two minutes
+	@TEST_SESSIONS=1000 .venv/bin/python -m pytest -q tests/e2e/test_evening.py $(ARGS)
 
 lint: .venv/dev.stamp ## style, types, imports between layers, spelling
 	.venv/bin/ruff check .

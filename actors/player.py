@@ -42,7 +42,8 @@ CREATE TABLE players (
     seen_ms BIGINT NOT NULL DEFAULT 0
 )
 """
-"""``name_key``: skeleton of the name; ``app_order``: number of the version; ``seen_ms``: of the last day of a sign-in."""
+"""``name_key`` is the skeleton of the name, ``app_order`` the number of the version, and ``seen_ms`` lies on the day of
+the last sign-in."""
 KEEP_EVENTS = 20_000  # of player:ID; 220 a day for the 90 days that a notice of the inbox lasts (actors/mail.py)
 
 

@@ -6,6 +6,8 @@ back: what falls into a skipped hour happens right after it, what stands in a re
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from importlib.resources import files
 from itertools import pairwise
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,8 +17,7 @@ from msgspec import Meta, Struct
 
 from protocol import GuildhallError
 
-BACK_S = 4 * 3600  # the search for the last time starts so much before the guess: no clock is set back further
-CATCH_UP = 1_000  # periods that ended while nobody looked, at most; the older ones are passed over
+NEAR = timedelta(hours=4)  # to a change of the clocks: no clock is set back further
 
 
 class ScheduleInvalid(GuildhallError):
@@ -89,23 +90,38 @@ class Schedule:
         return known
 
     def ended(self, after_ms: int, now_ms: int) -> Iterator[Period]:
-        """The periods that have ended after ``after_ms`` and up to ``now_ms``, oldest first; ``CATCH_UP`` at most."""
-        period = self.period(now_ms)
-        found: list[Period] = []
-        while period.start_ms > after_ms and len(found) < CATCH_UP:
-            period = self._find(period.start_ms - 1)
-            found.append(period)
-        yield from reversed(found)
+        """The periods whose end lies after ``after_ms`` and not after ``now_ms``, oldest first. There may be a great
+        many, and each takes some 20 us: it is the caller who stops."""
+        if after_ms >= self.period(now_ms).start_ms:
+            return
+        for period in self._from(after_ms):
+            if period.end_ms > now_ms:
+                return
+            yield period
 
     def _find(self, now_ms: int) -> Period:
+        return next(self._from(now_ms))
+
+    def _from(self, now_ms: int) -> Iterator[Period]:
+        """The period that ``now_ms`` lies in, and all that follow."""
+        for start_ms, end_ms in pairwise(self._times(now_ms)):
+            if start_ms < end_ms and now_ms < end_ms:
+                yield Period(start_ms, end_ms)
+
+    def _times(self, now_ms: int) -> Iterator[int]:
+        """Times of the schedule in milliseconds, from one that is not after ``now_ms``."""
         now = datetime.fromtimestamp(now_ms / 1000, self._zone)
-        # Backwards and forwards need not agree about a night in which clocks are changed: forwards decides.
-        guess = next(CronSim(self._cron, now + timedelta(seconds=1), reverse=True))
-        times = _times(self._cron, guess.astimezone(UTC) - timedelta(seconds=BACK_S), self._zone)
-        for start_ms, end_ms in pairwise(times):
-            if start_ms <= now_ms < end_ms:
-                return Period(start_ms, end_ms)
-        raise AssertionError("a schedule goes on for ever")
+        # Backwards and forwards need not agree about a night in which clocks are changed: forwards decides, and it
+        # begins where the clocks are let alone.
+        start = next(CronSim(self._cron, now + timedelta(seconds=1), reverse=True)).astimezone(UTC)
+        while self._clocks_change_near(start):
+            start = next(CronSim(self._cron, (start - NEAR).astimezone(self._zone), reverse=True)).astimezone(UTC)
+        for time in CronSim(self._cron, (start - timedelta(seconds=1)).astimezone(self._zone)):
+            yield round(time.timestamp() * 1000)
+
+    def _clocks_change_near(self, time: datetime) -> bool:
+        before, after = (time - NEAR).astimezone(self._zone), (time + NEAR).astimezone(self._zone)
+        return before.utcoffset() != after.utcoffset()
 
     def _names_real_days(self) -> bool:
         minute, hour, day, _, weekday = self._cron.split()
@@ -116,21 +132,15 @@ class Schedule:
         return True
 
 
-def _times(cron: str, after: datetime, zone: ZoneInfo) -> Iterator[int]:
-    """Times of the schedule in milliseconds, rising; the first may lie long before ``after`` for a rare one."""
-    before = next(CronSim(cron, after.astimezone(zone), reverse=True), None)
-    if before is not None:
-        yield _ms(before)
-    for time in CronSim(cron, after.astimezone(zone)):
-        yield _ms(time)
-
-
-def _ms(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
-
-
 def _zone(name: str) -> ZoneInfo:
+    if name not in _zone_names():  # machines have files that are no zones, or are another one on each of them
+        raise ZoneUnknown(f"no time zone {name!r}")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ZoneUnknown(f"no time zone {name!r}") from None
+        raise ZoneUnknown(f"no time zone {name!r} here") from None
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    return frozenset(files("tzdata").joinpath("zones").read_text().split())

@@ -24,12 +24,15 @@ Line = tuple[int, str]
 class Player:
     """One who is always somewhere in the cluster. ``nodes`` are tried in turn, beginning with the first."""
 
-    def __init__(self, name: str, nodes: Sequence[NodeProcess], seed: int) -> None:
+    def __init__(self, name: str, nodes: Sequence[NodeProcess], seed: int, ping_s: float = PING_S) -> None:
         self.name = name
+        self._ping_s = ping_s
         self.said: list[tuple[str, int, str]] = []
         """(channel, seq, text) of every line that was acknowledged."""
         self.heard: dict[str, list[Line]] = {}
         """Lines of connections that have ended, by topic."""
+        self.past: list[Frame] = []
+        """Durable events of connections that have ended, in the order in which they came."""
         self.first: dict[str, int] = {}
         """Seq of each topic at the first join: what came before was not this player's to hear."""
         self.longest_wait_s = 0.0
@@ -99,6 +102,16 @@ class Player:
             await self._link.until(lambda _: len(self.lines(topic)) >= lines)
             await asyncio.sleep(0.02)  # where the connection has ended: until it is given up
 
+    @property
+    def events(self) -> list[Frame]:
+        """Every durable event so far, over all connections."""
+        now = self._link.events if self._link is not None else []
+        return [*self.past, *(event for event in now if event.get("seq") is not None)]
+
+    async def linked(self) -> None:
+        """Wait until there is a connection."""
+        await self._linked.wait()
+
     # Staying connected.
     async def live(self) -> None:
         """Connect, again and again."""
@@ -127,7 +140,7 @@ class Player:
             try:
                 while True:
                     await asyncio.wait_for(link.ask("ping"), ANSWER_S)
-                    await asyncio.sleep(PING_S)
+                    await asyncio.sleep(self._ping_s)
             finally:
                 self._linked.clear()
                 self._link = None
@@ -151,14 +164,18 @@ class Player:
             cursor = self._cursors[topic]
             assert seq == cursor[1] + 1, f"{self.name} had {cursor[1]} of {topic}, then came {seq}"
             cursor[1] = seq
+            self.past.append(event)
         for topic in self.first:
             self.heard.setdefault(topic, []).extend(link.lines(topic))
 
 
 @asynccontextmanager
-async def crowd(nodes: Sequence[NodeProcess], names: Sequence[str]) -> AsyncIterator[list[Player]]:
+async def crowd(
+    nodes: Sequence[NodeProcess], names: Sequence[str], *, ping_s: float = PING_S
+) -> AsyncIterator[list[Player]]:
     """Players who live until the end of the block; each begins at another node."""
-    players = [Player(name, [*nodes[n % len(nodes) :], *nodes[: n % len(nodes)]], n) for n, name in enumerate(names)]
+    turned = [[*nodes[n % len(nodes) :], *nodes[: n % len(nodes)]] for n in range(len(names))]
+    players = [Player(name, mine, n, ping_s) for n, (name, mine) in enumerate(zip(names, turned, strict=True))]
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(player.live(), name=player.name) for player in players]
         yield players
