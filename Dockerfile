@@ -1,4 +1,4 @@
-# Guildhall in one image: `serve` (the default), `migrate`, `token`, `inspect`. How to run it: deploy/README.md.
+# Guildhall in one image: `serve` (the default), `migrate`, `token`, `key`, `inspect`, `doctor`. How to run it: deploy/README.md.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -12,6 +12,7 @@ COPY protocol/ protocol/
 COPY storage/ storage/
 COPY actors/ actors/
 COPY server/ server/
+COPY clients/web/ clients/web/
 COPY deploy/healthcheck.py ./
 # The root file system is read-only where it runs, so Python's bytecode is written now.
 RUN /opt/guildhall/bin/python -m compileall -q . && mkdir -p /srv/writable/data

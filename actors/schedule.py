@@ -6,7 +6,6 @@ back: what falls into a skipped hour happens right after it, what stands in a re
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import Annotated
@@ -17,6 +16,7 @@ from msgspec import Meta, Struct
 
 from protocol import GuildhallError
 
+ZONES = frozenset(files("tzdata").joinpath("zones").read_text().split())
 NEAR = timedelta(hours=4)  # to a change of the clocks: no clock is set back further
 
 
@@ -113,7 +113,8 @@ class Schedule:
         now = datetime.fromtimestamp(now_ms / 1000, self._zone)
         # Backwards and forwards need not agree about a night in which clocks are changed: forwards decides, and it
         # begins where the clocks are let alone.
-        start = next(CronSim(self._cron, now + timedelta(seconds=1), reverse=True)).astimezone(UTC)
+        # A moment that is no whole second has the search begin with the second before it, that one included.
+        start = next(CronSim(self._cron, now.replace(microsecond=1), reverse=True)).astimezone(UTC)
         while self._clocks_change_near(start):
             start = next(CronSim(self._cron, (start - NEAR).astimezone(self._zone), reverse=True)).astimezone(UTC)
         for time in CronSim(self._cron, (start - timedelta(seconds=1)).astimezone(self._zone)):
@@ -133,14 +134,10 @@ class Schedule:
 
 
 def _zone(name: str) -> ZoneInfo:
-    if name not in _zone_names():  # machines have files that are no zones, or are another one on each of them
+    if name not in ZONES:  # machines have files that are no zones, or are another one on each of them
         raise ZoneUnknown(f"no time zone {name!r}")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ZoneUnknown(f"no time zone {name!r} here") from None
 
-
-@lru_cache(maxsize=1)
-def _zone_names() -> frozenset[str]:
-    return frozenset(files("tzdata").joinpath("zones").read_text().split())

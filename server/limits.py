@@ -50,7 +50,10 @@ RATES: Final[dict[str, Rate]] = {
     "chat.typing": Rate(per_s=2, burst=5),  # ephemeral, fans out to the whole channel
     "chat.join": Rate(per_s=5, burst=32),  # each may activate an actor; the burst is a sign-in
     "chat.history": Rate(per_s=5, burst=20),  # each reads the database
-    "leaderboard.submit": Rate(per_s=5, burst=20),  # each is a durable write to a hot actor
+    "leaderboard.submit": Rate(per_s=5, burst=20),  # each is a durable write
+    "leaderboard.top": Rate(per_s=5, burst=20),  # of a period that is over: goes through its rows in the database
+    "leaderboard.around": Rate(per_s=5, burst=20),  # the same
+    "leaderboard.list": Rate(per_s=5, burst=20),  # the same
     "guild.create": Rate(per_s=0.1, burst=1),  # each takes a name for ever
 }
 """Kinds of message that cost more than others, by tag."""

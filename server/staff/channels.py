@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from actors.chat import ChatDelete, ChatDeleted, ChatMessage, NoSuchMessage, NothingStored
+from actors.chat import ChatErase, ChatErased, ChatMessage, NoSuchMessage, NothingStored
 from server.staff.access import Endpoints
 from server.staff.changes import Changes
 from server.staff.desk import Desk
@@ -43,7 +43,7 @@ def channel_routes(at: Endpoints, desk: Desk, changes: Changes) -> list[HTTPRout
     @at.change(
         "DELETE", "/v1/channels/{channel:str}/messages/{seq:int}", "channels.moderate", NothingStored, NoSuchMessage
     )
-    async def delete(channel: Channel, seq: Seq, request: Asked) -> Response[ChatDeleted]:
+    async def delete(channel: Channel, seq: Seq, request: Asked) -> Response[ChatErased]:
         """Remove a line: it is emptied where it is kept, and clients that have shown it are told."""
         name = _stored(channel)
         again = await changes.again(request)
@@ -53,7 +53,7 @@ def channel_routes(at: Endpoints, desk: Desk, changes: Changes) -> list[HTTPRout
         line = _line(rows[0]) if rows else None
         if line is None:
             raise NoSuchMessage(f"{name} has no line {seq}")
-        return await changes.run(request, lambda id_, by: ChatDelete(id=id_, channel=name, line=line, by=by))
+        return await changes.run(request, lambda id_, by: ChatErase(id=id_, channel=name, line=line, by=by))
 
     return [show, delete]
 

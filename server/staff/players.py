@@ -11,10 +11,7 @@ from msgspec import Meta, Struct
 from actors.mail import Body as NoticeBody
 from actors.mail import EndMs, InboxDeliver, InboxDelivered, NoticeExpired, Title
 from actors.moderation import (
-    EndInThePast,
     InboxCounts,
-    NotBanned,
-    NotMuted,
     PlayerBan,
     PlayerBanned,
     PlayerInspect,
@@ -31,6 +28,7 @@ from actors.moderation import (
     UntilMs,
 )
 from actors.player import PlayerNotFound
+from actors.standing import EndInThePast, NotBanned, NotMuted
 from protocol import Id, Invalid, settled, skeleton
 from server.inspection import recent_ops
 from server.staff.access import Endpoints

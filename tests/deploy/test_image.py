@@ -97,13 +97,16 @@ def test_what_does_not_belong_into_an_image_is_not_even_sent_to_the_builder(path
 
 
 # What it does.
-def test_it_holds_the_four_layers_and_its_health_check_and_nothing_else(image: Image) -> None:
+def test_it_holds_the_four_layers_the_pages_and_its_health_check_and_nothing_else(image: Image) -> None:
     files = [file for file in image.files() if not file.startswith("guildhall/data/")]  # what a node has written
     sources = [file for file in files if not file.endswith(".pyc")]
     tops = {file.split("/")[1] for file in sources}
 
-    assert tops == {"protocol", "storage", "actors", "server", "healthcheck.py"}
-    assert {Path(file).suffix for file in sources} <= {".py", ".json", ".typed"}
+    assert tops == {"protocol", "storage", "actors", "server", "clients", "healthcheck.py"}
+    pages = [file for file in sources if file.startswith("guildhall/clients/")]
+    assert {Path(file).parent.name for file in pages} == {"web"}
+    assert {Path(file).suffix for file in pages} == {".html", ".js", ".css", ".svg"}
+    assert {Path(file).suffix for file in set(sources) - set(pages)} <= {".py", ".json", ".typed"}
     assert len(files) - len(sources) == len([file for file in sources if file.endswith(".py")])
 
 

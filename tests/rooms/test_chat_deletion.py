@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from actors.chat import (
-    ChatDelete,
+    ChatErase,
     ChatJoin,
     ChatMessage,
     ChatMessageDeleted,
@@ -36,7 +36,7 @@ def line(room: Room, seq: int) -> Any:
 
 
 def delete(room: Room, wanted: ChatMessage) -> Any:
-    return room.ask(ChatDelete(id="d", channel="room:lobby", line=wanted, by=BY), caller="~server")
+    return room.ask(ChatErase(id="d", channel="room:lobby", line=wanted, by=BY), caller="~server")
 
 
 def test_the_line_is_emptied_and_its_readers_are_told() -> None:

@@ -7,9 +7,7 @@ import pytest
 from actors.guild import seat
 from actors.mail import NoticeTold, mail
 from actors.moderation import (
-    EndInThePast,
-    NotBanned,
-    NotMuted,
+    REPEATS_S,
     PlayerBan,
     PlayerInspect,
     PlayerMute,
@@ -22,7 +20,7 @@ from actors.player import PlayerNotFound, SessionOpen, profile, sessions
 from actors.runtime import ClosePlayer, MutePlayer, SessionRef
 from actors.runtime.context import Keep
 from actors.staff import By
-from actors.standing import FOR_EVER_MS, AccountBanned
+from actors.standing import FOR_EVER_MS, AccountBanned, EndInThePast, NotBanned, NotMuted
 from protocol import CloseCode
 from tests.support.room import NOON, Room
 
@@ -173,6 +171,38 @@ def test_ban_and_mute_do_not_touch_each_other() -> None:
     room.ask(PlayerUnban(id="u", player="bo", by=BY))
 
     assert (sheet(room).ban, sheet(room).mute.reason) == (None, "loud")
+
+
+# Words that get lost.
+def test_sessions_are_told_a_few_times_more_how_the_player_stands() -> None:
+    room = bo()
+    ban(room)
+    for pause in REPEATS_S:
+        room.pass_time(pause)
+    room.pass_time(3600)
+
+    assert room.effects_of(ClosePlayer) == [ClosePlayer("bo", CloseCode.BANNED, "account.banned")] * 4
+    assert room.actor.draft.timers == {}
+
+
+def test_nobody_is_closed_for_a_ban_that_is_over() -> None:
+    room = bo()
+    ban(room)
+    room.ask(PlayerUnban(id="u", player="bo", by=BY))
+    room.pass_time(3600)
+
+    assert len(room.effects_of(ClosePlayer)) == 1
+    assert {command.until_ms for command in room.effects_of(MutePlayer)} == {0}
+
+
+def test_a_mute_that_is_lifted_is_not_told_again() -> None:
+    room = bo()
+    mute(room)
+    room.ask(PlayerUnmute(id="u", player="bo", by=BY))
+    for pause in REPEATS_S:
+        room.pass_time(pause)
+
+    assert [command.until_ms for command in room.effects_of(MutePlayer)] == [FOR_EVER_MS, 0, 0, 0, 0]
 
 
 # The sheet.

@@ -9,14 +9,10 @@ from typing import Any
 import httpx
 from litestar.handlers import HTTPRouteHandler
 
-from actors.chat import channels, chat, world
-from actors.guild import guild, seat
-from actors.mail import mail
-from actors.moderation import moderation
-from actors.player import SessionOpen, profile, sessions
+from actors.player import SessionOpen
 from actors.runtime import SessionRef
 from actors.runtime.meters import Meters
-from actors.staff import staff
+from server.features import FEATURES
 from server.http import HttpParts, make_app
 from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
 from server.staff.access import Terms
@@ -25,8 +21,9 @@ from server.telemetry import registry_of
 from storage import Insert, Upsert
 from tests.support.cluster import Cluster, Member
 
-ROOMS = (profile, sessions, moderation, staff, seat, guild, chat, world, channels, mail)
 ADDRESS = "203.0.113.9"
+EXAMPLES = {"{channel:str}": "room:lobby", "{seq:int}": "1", "{announcement:str}": 16 * "a"}
+"""What stands in the place of a parameter of a path, where not any name will do."""
 _ops = count(1)
 
 
@@ -83,7 +80,7 @@ class Office:
         if key is not None:
             headers.append(("authorization", f"Bearer {key}"))
         if op is not None and method != "GET":
-            headers.append(("idempotency-key", op or f"op-{next(_ops)}"))
+            headers.append(("idempotency-key", op or f"new-{next(_ops)}"))
         transport = httpx.ASGITransport(self._app, client=(address, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://staff") as client:
             return await client.request(method, path, headers=headers, **more)
@@ -104,7 +101,7 @@ class Office:
 @asynccontextmanager
 async def office(*, dev: bool = False) -> AsyncIterator[Office]:
     """A node that is up."""
-    async with Cluster(ROOMS).running() as cluster:
+    async with Cluster(FEATURES).running() as cluster:
         made = Office(cluster, await cluster.start("north"), dev=dev)
         async with made.numbers.running():
             yield made
@@ -113,7 +110,11 @@ async def office(*, dev: bool = False) -> AsyncIterator[Office]:
 def handlers() -> Sequence[HTTPRouteHandler]:
     """Every route of the staff API."""
     nothing: Any = None
-    return [route for route in staff_routes(Desk(nothing), dev=False) if isinstance(route, HTTPRouteHandler)]
+    found = []
+    for route in staff_routes(Desk(nothing), dev=False):
+        assert isinstance(route, HTTPRouteHandler), f"{route} is closed by no guard that is tested"
+        found.append(route)
+    return found
 
 
 def requests() -> list[tuple[str, str, Terms | None]]:
@@ -128,7 +129,7 @@ def requests() -> list[tuple[str, str, Terms | None]]:
 
 def filled(path: str) -> str:
     """A path with something in the place of its parameters."""
-    for parameter, value in (("{channel:str}", "room:lobby"), ("{seq:int}", "1")):
+    for parameter, value in EXAMPLES.items():
         path = path.replace(parameter, value)
     parts = ["some" if part.startswith("{") else part for part in path.split("/")]
     return "/".join(parts)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from server.config import Config, ConfigError, Secret, check_serving, without_password
+from server.config import Config, ConfigError, Secret, check_serving, split_address, without_password
 from server.config_reference import field_docs, reference
 from server.config_sources import OPTIONS, load, settings
 from server.limits import RATES, Rate
@@ -179,6 +179,28 @@ def test_development_sign_in_is_refused_off_loopback(variable: str, host: str) -
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "::1"])
 def test_development_sign_in_is_allowed_on_loopback(host: str) -> None:
     assert load({"dev": "true", "host": host}, {}).auth.dev
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7352", "10.1.2.3:0", "staff.example:1"])
+def test_the_key_of_development_mode_is_refused_off_loopback(address: str) -> None:
+    line = refusal({"GUILDHALL_AUTH_DEV": "true", "GUILDHALL_STAFF_ADDRESS": address})
+
+    assert "http.staff_address" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("127.0.0.1:7352", ("127.0.0.1", 7352)), ("[::1]:0", ("[::1]", 0)), ("staff.internal:1", ("staff.internal", 1))],
+)
+def test_the_staff_api_can_have_an_address_of_its_own(address: str, parts: tuple[str, int]) -> None:
+    assert split_address(load({"staff_address": address}, {}).http.staff_address) == parts
+
+
+@pytest.mark.parametrize(
+    "address", ["7352", "localhost", ":7352", "h:123456", "h:99999", "a b:1", "http://h:1", "h:1/x"]
+)
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    assert "HOST:PORT" in refusal({}, {"staff_address": address}) or "65535" in refusal({}, {"staff_address": address})
 
 
 def test_production_without_a_key_serves_nobody_and_says_how_to_go_on() -> None:

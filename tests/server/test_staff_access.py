@@ -10,11 +10,14 @@ from tests.server.staff_kit import Office, code_of, handlers, office, requests
 ROUTES = requests()
 MINUTE_MS = 60_000
 BODIES = {
-    "notices": {"kind": "k", "title": "t"},
-    "ban": {"reason": "r"},
-    "mute": {"reason": "r"},
+    "POST /v1/players/some/notices": {"kind": "k", "title": "t"},
+    "POST /v1/players/some/ban": {"reason": "r"},
+    "POST /v1/players/some/mute": {"reason": "r"},
+    "POST /v1/announcements": {"text": {"en": "Hello"}},
+    "PUT /v1/leaderboards/some": {},
+    "POST /v1/leaderboards/some/scores": {"owner": "bo", "score": 1},
 }
-"""By the last part of the path, where a change needs one: a new change has its line here."""
+"""Where a change needs one: a new change has its line here."""
 
 
 def ids(route: tuple[str, str, Terms | None]) -> str:
@@ -66,7 +69,7 @@ async def test_a_route_is_closed_to_all_but_a_good_key_with_its_scope(route: tup
 @pytest.mark.parametrize("route", [r for r in ROUTES if r[2] and r[2].changes], ids=ids)
 async def test_a_change_without_an_idempotency_key_is_refused(route: tuple[str, str, Terms]) -> None:
     method, path, _ = route
-    body = BODIES.get(path.rpartition("/")[2])
+    body = BODIES.get(f"{method} {path}")
     async with office() as place:
         key = await place.key("admin")
         for op in (None, b"", b"a b", b"\xc3\xa4", b"x" * 65):

@@ -8,8 +8,9 @@ import pytest
 
 from actors.moderation import PlayerBan
 from actors.staff import By
+from server.features import FEATURES
 from storage import EventRange
-from tests.server.staff_kit import ADDRESS, ROOMS, Office, code_of, office
+from tests.server.staff_kit import ADDRESS, Office, code_of, office
 from tests.support.cluster import Cluster
 
 BAN = "/v1/players/bo/ban"
@@ -146,7 +147,7 @@ async def test_a_refusal_leaves_nothing_and_can_be_tried_anew() -> None:
         {"reason": 7},
         {"reason": "r", "until": -1},
         {"reason": "r", "until": "soon"},
-        {"reason": "r", "untill": 1_800_000_000_000},
+        {"reason": "r", "ends": 1_800_000_000_000},
         [],
     ],
     ids=repr,
@@ -165,7 +166,7 @@ async def test_a_body_out_of_bounds_is_refused(body: Any) -> None:
 # Around a crash and another node.
 async def test_a_change_whose_answer_was_lost_with_its_node_is_answered_by_another() -> None:
     """The actor's commit is the point of truth: whoever is asked next finds it in the audit."""
-    async with Cluster(ROOMS).running() as cluster:
+    async with Cluster(FEATURES).running() as cluster:
         north = Office(cluster, await cluster.start("north"))
         south = Office(cluster, await cluster.start("south"))
         await north.signed_in("bo")
@@ -185,7 +186,7 @@ async def test_a_change_whose_answer_was_lost_with_its_node_is_answered_by_anoth
 
 
 async def test_a_change_that_died_with_its_node_before_the_commit_is_made_by_another() -> None:
-    async with Cluster(ROOMS).running() as cluster:
+    async with Cluster(FEATURES).running() as cluster:
         north = Office(cluster, await cluster.start("north"))
         south = Office(cluster, await cluster.start("south"))
         await north.signed_in("bo")
@@ -205,7 +206,7 @@ async def test_a_change_that_died_with_its_node_before_the_commit_is_made_by_ano
 
 
 async def test_two_nodes_asked_at_once_make_one_change() -> None:
-    async with Cluster(ROOMS).running() as cluster:
+    async with Cluster(FEATURES).running() as cluster:
         north = Office(cluster, await cluster.start("north"))
         south = Office(cluster, await cluster.start("south"))
         await north.signed_in("bo")
