@@ -46,7 +46,7 @@ from server.outbound import Outbound
 log = structlog.get_logger()
 SURE_S = 10.0  # after the welcome by which what followed it has arrived, or the connection has been found broken
 ABNORMAL = 1006  # a connection that ended without a close frame (RFC 6455, section 7.1.5)
-TOPICS = 256  # that one session may follow
+TOPICS = 258  # that one session may follow: 256 of its own choice, the inbox and announcements
 TOPIC = re.compile(r"(?=.{1,160}\Z)[A-Za-z0-9_.~-]+(:[A-Za-z0-9_.~-]+)*")  # ids with colons; no actor has more
 
 

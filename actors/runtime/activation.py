@@ -9,7 +9,6 @@ until the transaction has ended; what only read waits behind what it has seen.
 """
 
 from collections import deque
-from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import Protocol
@@ -17,12 +16,13 @@ from typing import Protocol
 import structlog
 
 from actors.runtime.actor import Actor, Changed
-from actors.runtime.context import Deferred, OpRef
+from actors.runtime.context import Deferred
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
 from actors.runtime.tickets import Ticket
+from actors.runtime.waiters import Waiters
 from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
@@ -123,7 +123,7 @@ class Activation:
         self._mailbox = _EMPTY
         self._open: list[Done] = []
         self._flight: list[Done] | None = None
-        self._waiters: dict[OpRef, list[Envelope]] = {}
+        self._waiters = Waiters()
         self._careful = False
         self._broken = False
         self._defects = 0
@@ -163,10 +163,8 @@ class Activation:
 
     def take_mail(self) -> list[Envelope]:
         """What has waited for an actor that turned out to be elsewhere."""
-        mail = [envelope for envelope in self._mailbox if not envelope.finished]
-        mail.extend(e for waiters in self._waiters.values() for e in waiters if not e.finished)
+        mail = [envelope for envelope in (*self._mailbox, *self._waiters.take()) if not envelope.finished]
         self._mailbox.clear()
-        self._waiters.clear()
         return mail
 
     def run(self, budget: int) -> bool:
@@ -216,7 +214,8 @@ class Activation:
         if isinstance(result, Ran):
             durable = result.durable
             if isinstance(result.reply, Deferred):
-                self._wait(envelope)
+                assert isinstance(envelope, Asked)
+                self._waiters.add(envelope)
         assert self.actor is not None
         noted = result is not None and isinstance(envelope, Told | Fired) and not self.actor.draft.empty
         if durable or noted:
@@ -229,11 +228,6 @@ class Activation:
         else:
             self._release(envelope, result)
 
-    def _wait(self, envelope: Envelope) -> None:
-        assert isinstance(envelope, Asked)
-        ref = OpRef(envelope.caller.player, envelope.request.id)
-        self._waiters.setdefault(ref, []).append(envelope)
-
     # Out.
     def _release(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
         if isinstance(result, GuildhallError):
@@ -245,8 +239,7 @@ class Activation:
         if result.events or result.tells or result.commands or result.calls:
             self._host.release(self.address, result)
         for ref, answer in result.answers:
-            for waiter in self._waiters.pop(ref, ()):
-                waiter.finish(Answer(answer))
+            self._waiters.answer(ref, answer)
         reply = result.reply
         if isinstance(reply, Ticket) and reply.kept:
             self._host.redeem(reply, partial(self._redeemed, envelope))
@@ -374,7 +367,7 @@ class Activation:
         self._open = []
         self._broken = False
         undone = {id(envelope) for envelope in again}
-        self._keep_waiters(lambda envelope: id(envelope) not in undone)
+        self._waiters.keep(lambda envelope: id(envelope) not in undone)
         self._mailbox = deque([e for e in (*again, *self._mailbox) if not e.finished])
         self.actor = None
         if self.quarantined is None:
@@ -392,9 +385,8 @@ class Activation:
         self._refuse_waiting(reason)
 
     def _refuse_waiting(self, reason: str) -> None:
-        waiting = [*self._mailbox, *(e for waiters in self._waiters.values() for e in waiters)]
+        waiting = [*self._mailbox, *self._waiters.take()]
         self._mailbox.clear()
-        self._waiters.clear()
         for envelope in waiting:
             envelope.finish(Answer(error=Quarantined(reason, retry_after_ms=5_000)))
 
@@ -413,28 +405,16 @@ class Activation:
 
     def _gone(self, why: str, flight: list[Done]) -> None:
         self.state = State.GONE
-        waiting = [done.envelope for done in (*flight, *self._open)]
-        waiting.extend(e for waiters in self._waiters.values() for e in waiters)
-        waiting.extend(self._mailbox)
+        waiting = [*(done.envelope for done in (*flight, *self._open)), *self._waiters.take(), *self._mailbox]
         self._open = []
-        self._waiters.clear()
         self._mailbox.clear()
         unanswered = {id(envelope): envelope for envelope in waiting if not envelope.finished}
         self._host.left(self, list(unanswered.values()), why)
 
     def expire(self, now: float) -> None:
         """Tell senders whose deadline has passed that the outcome is unknown; what they asked goes on."""
-        waiting = [*self._mailbox, *(done.envelope for done in (*(self._flight or ()), *self._open))]
-        for waiters in self._waiters.values():
-            waiting.extend(waiters)
-        for envelope in waiting:
+        under_way = (done.envelope for done in (*(self._flight or ()), *self._open))
+        for envelope in [*self._mailbox, *under_way, *self._waiters]:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
-        self._keep_waiters(lambda envelope: not envelope.finished)
-
-    def _keep_waiters(self, wanted: Callable[[Envelope], bool]) -> None:
-        """Forget the waiters of deferred ops that are not ``wanted``."""
-        for ref, waiters in list(self._waiters.items()):
-            left = self._waiters[ref] = [envelope for envelope in waiters if wanted(envelope)]
-            if not left:
-                del self._waiters[ref]
+        self._waiters.keep(lambda envelope: not envelope.finished)

@@ -33,7 +33,7 @@ from actors.runtime.frames import (
     to_refusal,
 )
 from actors.runtime.host import Host
-from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Told
+from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Returned, Told
 from actors.runtime.membership import Change, Membership
 from actors.runtime.queries import Queries
 from actors.runtime.tickets import Ticket
@@ -177,6 +177,8 @@ class Router:
     def redirect(self, waiting: list[Envelope], owner: str | None, *, sure: bool = True) -> None:
         """Send on what waited for an actor that is not here (any more); ``sure``: its row names ``owner``."""
         for envelope in waiting:
+            if isinstance(envelope, Returned):
+                continue  # it was brought back for an activation that is gone; who must not miss it has set a timer
             if owner is not None:
                 self._directory.learn(envelope.address, owner)
             envelope.owner = owner if sure else None

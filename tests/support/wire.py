@@ -106,15 +106,17 @@ async def outside(
     resume: Frame | None = None,
     token: str | None = None,
     hello: bool = True,
+    says: Frame | None = None,
     **options: Any,
 ) -> AsyncIterator[Outside]:
-    """A connection, signed in as ``dev:NAME`` unless told otherwise."""
+    """A connection, signed in as ``dev:NAME`` unless told otherwise. ``says``: what else the client says of itself."""
     async with connect(url, subprotocols=[f"guildhall.v1.{wire}"], max_size=None, **options) as socket:  # type: ignore[list-item]
         client = Outside(socket, binary=wire == "msgpack")
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(client.read())
             if hello:
-                fields: Frame = {"token": token or f"dev:{name}", "client": {"app": "1.0", "platform": "test"}}
+                fields: Frame = {"token": token or f"dev:{name}"}
+                fields["client"] = {"app": "1.0", "platform": "test", **(says or {})}
                 if resume is not None:
                     fields["resume"] = resume
                 client.welcome = await client.ask("hello", **fields)
