@@ -128,14 +128,13 @@ class MysqlStore:
         return reads.positions(await self._read(reads.positions_query(topics)))
 
     async def due(
-        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int
+        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int
     ) -> tuple[list[DueTimer], list[str]]:
         if not shards:
             return [], []
         queries = reads.due_queries(shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit)
         packet = b";".join(map(rendered, queries))
-        timers, tellers = await self._transact(lambda link: link.run(packet))
-        return reads.due(timers, tellers)
+        return reads.due(*await self._transact(lambda link: link.run(packet)))
 
     async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
         name, address = literal(node.node), literal(node.address)

@@ -170,25 +170,23 @@ def positions(rows: Iterable[Row]) -> dict[str, Position]:
 
 
 # What is due, and who is alive.
-def due_queries(shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int) -> tuple[Query, Query]:
+def due_queries(shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int) -> list[Query]:
     """The rows for ``due``. Tells that were set aside have a shard of their own, so they are never met."""
-    return (
-        Query(
-            "SELECT actor, name, due_ms, body FROM timers"  # noqa: S608
-            f" WHERE shard IN ({marks(len(shards))}) AND due_ms <= ?"
-            " ORDER BY due_ms, actor, name LIMIT ?",
-            (*shards, timers_until_ms, limit),
-        ),
-        Query(
-            "SELECT actor FROM outbox"  # noqa: S608
-            f" WHERE shard IN ({marks(len(shards))}) AND at_ms < ?"
-            " GROUP BY actor ORDER BY MIN(at_ms), actor LIMIT ?",
-            (*shards, tells_until_ms, limit),
-        ),
+    within = f"WHERE shard IN ({marks(len(shards))})"
+    timers = Query(
+        f"SELECT actor, name, due_ms, body FROM timers {within} AND due_ms <= ? ORDER BY due_ms, actor, name LIMIT ?",  # noqa: S608
+        (*shards, timers_until_ms, limit),
     )
+    if tells_until_ms is None:
+        return [timers]
+    tellers = Query(
+        f"SELECT actor FROM outbox {within} AND at_ms < ? GROUP BY actor ORDER BY MIN(at_ms), actor LIMIT ?",  # noqa: S608
+        (*shards, tells_until_ms, limit),
+    )
+    return [timers, tellers]
 
 
-def due(timers: Iterable[Row], tellers: Iterable[Row]) -> tuple[list[DueTimer], list[str]]:
+def due(timers: Iterable[Row], tellers: Iterable[Row] = ()) -> tuple[list[DueTimer], list[str]]:
     return (
         [DueTimer(actor, TimerRow(name, due_ms, body)) for actor, name, due_ms, body in timers],
         [actor for (actor,) in tellers],

@@ -70,12 +70,10 @@ class SqliteStore:
         return reads.positions(await self._read(reads.positions_query(topics)))
 
     async def due(
-        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int
+        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int
     ) -> tuple[list[DueTimer], list[str]]:
-        timers, tellers = reads.due_queries(
-            shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit
-        )
-        return reads.due(await self._read(timers), await self._read(tellers))
+        queries = reads.due_queries(shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit)
+        return reads.due(*[await self._read(query) for query in queries])
 
     async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
         return await self._write(lambda db: _renew(db, node, lease_s))

@@ -277,11 +277,11 @@ class Store(Protocol):
         ...
 
     async def due(
-        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int
+        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int
     ) -> tuple[list[DueTimer], list[str]]:
         """Timers due up to ``timers_until_ms``, earliest first, and actors whose outbox holds a tell that is not set
-        aside and was written before ``tells_until_ms``; of actors whose ``shard_of`` is in ``shards``, at most
-        ``limit`` of each."""
+        aside and was written before ``tells_until_ms`` (None: tells are not asked for); of actors whose ``shard_of`` is
+        in ``shards``, at most ``limit`` of each."""
         ...
 
     async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:

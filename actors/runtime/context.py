@@ -295,7 +295,7 @@ class Context:
         self.effects.append(TellEffect(to, message))
 
     def at(self, due_ms: int, name: str, message: Tell) -> None:
-        """Have this actor hear ``message`` once, at ``due_ms`` or as soon after as can be (about a second).
+        """Have this actor hear ``message`` once, at ``due_ms`` or as soon after as can be (within two seconds).
 
         A timer of the same name is replaced. It survives crashes and takeovers.
         """

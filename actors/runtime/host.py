@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Protocol
@@ -19,9 +19,10 @@ from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
 from actors.runtime.mailbox import Answer, Deliver, Envelope
 from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
+from actors.runtime.slices import NewerSchema
 from actors.runtime.tickets import Ticket
 from protocol import Unavailable
-from storage import Snapshot, Store, StoreDown
+from storage import ActorWrite, CommitResult, Snapshot, Store, StoreDown
 
 log = structlog.get_logger()
 TURNS_PER_ROUND = 64  # of one actor before the next one's; keeps a hot actor from making others wait
@@ -29,6 +30,8 @@ ROUND_S = 0.004  # then the loop looks at its sockets again
 CLAIMS = 256  # actors in one claim
 SWEEP_S = 1.0  # between two looks at deadlines and idle actors
 LAPSED = "lease lost"
+NEWER_S = 30.0  # an actor that a newer release has written is not claimed again so soon; a row each time costs
+NEWER_KEPT = 100_000  # such actors that are remembered; about 20 MB
 
 
 class Outlet(Protocol):
@@ -75,6 +78,7 @@ class Host:
         random: Random,
         outlet: Outlet,
         serving: Callable[[], bool],
+        others: Callable[[], Sequence[str]],
         observe: Observer,
         options: HostOptions,
     ) -> None:
@@ -90,6 +94,9 @@ class Host:
         self._random = random
         self._outlet = outlet
         self._serving = serving
+        self._others = others
+        self._newer: dict[str, float] = {}
+        """Actors that only a newer release can read, and until when (monotonic) that is not tried again."""
         self._options = options
         self._backoff = Backoff(random)
         self._activations: dict[str, Activation] = {}
@@ -228,7 +235,9 @@ class Host:
             if not self._loading:
                 self._loading_bell.clear()
                 await self._loading_bell.wait()
-            batch = dict(list(self._loading.items())[:CLAIMS])
+            batch = self._not_newer(dict(list(self._loading.items())[:CLAIMS]))
+            if not batch:
+                continue
             try:
                 answers = await self._store.claim(self._node, list(batch))
             except StoreDown as error:
@@ -247,15 +256,20 @@ class Host:
                 if isinstance(answer, Snapshot):
                     self._open(activation, answer)
                 else:
-                    del self._activations[answer.actor]
-                    activation.state = State.GONE
-                    self._outlet.left(answer.actor, activation.take_mail(), answer.node)
+                    self._send_on(activation, answer.node)
 
     def _open(self, activation: Activation, snapshot: Snapshot) -> None:
         kind: Kind | None = self._blueprint.kind_of(snapshot.actor)
         assert kind is not None, "the router opens only kinds that the blueprint has"
         try:
             actor = Actor(kind, snapshot, self._tools)
+        except NewerSchema as newer:
+            log.warning("actor.left_to_newer", actor=snapshot.actor, reason=str(newer))
+            if len(self._newer) >= NEWER_KEPT:
+                self._newer.clear()
+            self._newer[snapshot.actor] = self._clock.monotonic() + NEWER_S
+            self._committer.wake(_GiveBack(snapshot, lambda: self._leave_to_newer(activation)))
+            return
         except Exception as error:  # noqa: BLE001 - whatever a room's upgrade meets costs this actor, not the node
             reason = f"cannot be loaded: {error}"
             activation.quarantine(reason)
@@ -263,6 +277,35 @@ class Host:
         self.observe(Activated(snapshot.actor, snapshot.fence))
         activation.opened(actor)
         self._outlet.opened(snapshot)
+
+    # What a newer release has written.
+    def _not_newer(self, batch: dict[str, Activation]) -> dict[str, Activation]:
+        """What is worth a claim; the rest is sent on at once."""
+        now = self._clock.monotonic()
+        for address in [a for a in batch if a in self._newer]:
+            if self._newer[address] > now:
+                del self._loading[address]
+                self._leave_to_newer(batch.pop(address))
+            else:
+                del self._newer[address]
+        return batch
+
+    def _leave_to_newer(self, activation: Activation) -> None:
+        """Send what waits to another node, by chance: which of them runs a newer release is not known here."""
+        if self._activations.get(activation.address) is not activation:
+            return
+        others = [node for node in self._others() if node != self._node]
+        if others:
+            self._send_on(activation, self._random.choice(others))
+            return
+        del self._activations[activation.address]
+        activation.state = State.GONE
+        refuse(activation.take_mail(), f"{activation.address} is for a newer release, and no such node is here")
+
+    def _send_on(self, activation: Activation, node: str) -> None:
+        del self._activations[activation.address]
+        activation.state = State.GONE
+        self._outlet.left(activation.address, activation.take_mail(), node)
 
     async def _sweep(self) -> None:
         while True:
@@ -285,3 +328,22 @@ def refuse(waiting: list[Envelope], why: str) -> None:
     """Answer all of them that this node cannot help; the same id finds out later."""
     for envelope in waiting:
         envelope.finish(Answer(error=Unavailable(why, retry_after_ms=1_000)))
+
+
+class _GiveBack:
+    """The write that gives an actor's row up as it was found (``Committable``)."""
+
+    def __init__(self, found: Snapshot, done: Callable[[], None]) -> None:
+        self.address = found.actor
+        self._write: ActorWrite | None = ActorWrite(
+            actor=found.actor, fence=found.fence, version=found.version, told=found.told, release=True
+        )
+        self._done = done
+
+    def collect(self) -> ActorWrite | None:
+        write, self._write = self._write, None
+        return write
+
+    def committed(self, _result: CommitResult) -> None:
+        """Given up, or taken by somebody else before: either way it is not here."""
+        self._done()

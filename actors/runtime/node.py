@@ -108,6 +108,7 @@ class Node:
             random=random,
             outlet=self,
             serving=lambda: self.membership.serving,
+            others=lambda: [row.node for row in self.membership.rows if not row.draining],
             observe=observe,
             options=options.host,
         )

@@ -16,6 +16,7 @@ from storage import EventRange, EventRow, RanksDown, Store, StoreDown
 
 log = structlog.get_logger()
 UNDER_WAY = 1024  # queries at the same time; past that refusing beats queueing
+CALLS_S = 1.0  # that a node which ends gives its calls; they are lost with it then, as with any node
 
 
 class Queries:
@@ -30,17 +31,30 @@ class Queries:
         self._decode_event = decode_event
         self._tasks: asyncio.TaskGroup | None = None
         self._under_way = 0
+        self._calls: set[asyncio.Task[None]] = set()
         self._reads: dict[EventRange, asyncio.Future[Sequence[EventRow]]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answer until the context is left; what is under way then is answered first."""
+        """Answer until the context is left; what is under way then is answered first. Calls may wait for what has ended
+        before, so they have ``CALLS_S``."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
                 yield
             finally:
                 self._tasks = None
+                await self._end_calls(tasks)
+
+    async def _end_calls(self, tasks: asyncio.TaskGroup) -> None:
+        if not self._calls or self._reach is None:
+            return
+        patience = tasks.create_task(self._reach.clock.sleep(CALLS_S), name="calls-closing")
+        while self._calls and not patience.done():
+            await asyncio.wait({*self._calls, patience}, return_when=asyncio.FIRST_COMPLETED)
+        patience.cancel()
+        for call in self._calls:
+            call.cancel()
 
     def attach(self, reach: Reach) -> None:
         """What fetches and calls get to touch. Called once, when the node is put together."""
@@ -49,7 +63,9 @@ class Queries:
     def call(self, message: Tell, deliver: Callable[[Tell], None]) -> None:
         """Run a room's async function; what it returns, if anything, is delivered. Lost when the node stops."""
         if self._tasks is not None:
-            self._tasks.create_task(self._call(message, deliver), name="call")
+            call = self._tasks.create_task(self._call(message, deliver), name="call")
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
 
     async def _call(self, message: Tell, deliver: Callable[[Tell], None]) -> None:
         try:
@@ -64,7 +80,8 @@ class Queries:
 
     def redeem(self, ticket: Ticket, deliver: Callable[[Answer], None]) -> None:
         """Read, make the reply, deliver it."""
-        if self._tasks is None or self._under_way >= UNDER_WAY:
+        # What a kept ticket stands for is committed and has to come to its end; they are no more than the requests are.
+        if self._tasks is None or (self._under_way >= UNDER_WAY and not ticket.kept):
             deliver(Answer(error=Busy("too many queries under way", retry_after_ms=500)))
             return
         self._under_way += 1

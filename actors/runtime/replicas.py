@@ -18,7 +18,7 @@ from actors.runtime.membership import Membership
 from storage import Bus, Store, StoreDown
 
 log = structlog.get_logger()
-RELOAD_S = 5.0  # between two looks while other nodes are alive: how long a lost word can leave a node behind
+RELOAD_S = 10.0  # between two looks while other nodes are alive: how long a lost word can leave a node behind
 PATIENCE_S = 1.0  # for the other nodes to say that they have read a change
 CHANNEL = "replicas"
 
@@ -73,6 +73,9 @@ class Replicas:
         self._clock = clock
         self._spreading: dict[int, _Spreading] = {}
         self._number = 0
+        self._begun = 0
+        self._loaded: dict[str, int] = {}
+        """By room: which of the readings it is from, counted as they began."""
         self._asked: dict[str, list[ChangedFrame]] = {}
         self._bell = asyncio.Event()
 
@@ -122,9 +125,14 @@ class Replicas:
         return not spreading.missing
 
     async def load(self, room: str) -> None:
-        """Read the rows of ``room`` now."""
+        """Read the rows of ``room`` now. Of readings that overlap, the one that began last is the newest."""
         spec = self._replicated[room]
-        self.values[room] = spec.make(await self._store.select(spec.sql))
+        self._begun += 1
+        begun = self._begun
+        rows = await self._store.select(spec.sql)
+        if begun > self._loaded.get(room, 0):
+            self._loaded[room] = begun
+            self.values[room] = spec.make(rows)
 
     @property
     def _own_channel(self) -> str:

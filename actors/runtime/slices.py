@@ -8,6 +8,7 @@ import msgspec
 
 from actors.runtime.blueprint import Kind
 from actors.runtime.feature import Feature
+from actors.runtime.unknown import Unknown, unknown_of
 from storage import SliceRow
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -20,17 +21,20 @@ class NewerSchema(Exception):
 class Slot:
     """One slice in memory."""
 
-    __slots__ = ("feature", "state", "stored")
+    __slots__ = ("feature", "state", "stored", "unknown")
 
-    def __init__(self, feature: Feature[Any], state: Any, *, stored: bool) -> None:
+    def __init__(self, feature: Feature[Any], state: Any, *, stored: bool, unknown: Unknown | None = None) -> None:
         self.feature = feature
         self.state = state
         self.stored = stored
         """False for a transient slice: it is never saved."""
+        self.unknown = unknown
+        """Fields of a newer release; None where there are none."""
 
     def row(self) -> SliceRow:
         """The slice as it is saved."""
-        return SliceRow(self.feature.schema, _encode(self.state))
+        body = _encode(self.state) if self.unknown is None else self.unknown.encode(self.state)
+        return SliceRow(self.feature.schema, body)
 
 
 def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
@@ -44,19 +48,20 @@ def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
     for name, feature in kind.features.items():
         stored = kind.name not in feature.transient
         row = rows.get(name) if stored else None
-        slots[name] = Slot(feature, _load(feature, row) if row else feature.state(), stored=stored)
+        slots[name] = _load(feature, row) if row else Slot(feature, feature.state(), stored=stored)
     return slots
 
 
-def _load(feature: Feature[Any], row: SliceRow) -> Any:
+def _load(feature: Feature[Any], row: SliceRow) -> Slot:
     if row.schema > feature.schema:
         raise NewerSchema(f"slice {feature.name} has schema {row.schema}, this build knows {feature.schema}")
     if row.schema == feature.schema:
-        return _decoder(cast("Hashable", feature.state)).decode(row.body)
+        state = _decoder(cast("Hashable", feature.state)).decode(row.body)
+        return Slot(feature, state, stored=True, unknown=unknown_of(state, row.body))
     plain = msgspec.msgpack.decode(row.body)
     for schema in range(row.schema, feature.schema):
         plain = feature.upgrades[schema](plain)
-    return msgspec.convert(plain, feature.state)
+    return Slot(feature, msgspec.convert(plain, feature.state), stored=True)
 
 
 @cache

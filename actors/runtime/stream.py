@@ -73,6 +73,7 @@ class Stream:
         "_held",
         "_pending",
         "_recent",
+        "_redacted",
         "_render",
         "_tap",
         "dirty",
@@ -119,6 +120,7 @@ class Stream:
         self._pending: list[Item] = []
         self._held: dict[int, Item] = {}
         self._expected = seq
+        self._redacted = 0  # highest seq that was redacted before it came
 
     # In.
     def take(self, item: Item) -> bool:
@@ -129,12 +131,14 @@ class Stream:
         if item.seq <= self.seq:
             return False
         if item.seq > self.seq + 1:
-            self._expected = max(self._expected, item.seq)
+            self.expect(item.seq)
             if len(self._held) < HELD:
                 self._held[item.seq] = item
             return False
         self.seq = item.seq
         self._pending.append(item)
+        if item.seq <= self._redacted:
+            return True  # it may have been read, or said, before the redaction: only the log shows it again
         if self._recent is None:
             self._recent = deque(maxlen=RECENT)
         self._recent.append(item)
@@ -143,6 +147,8 @@ class Stream:
     def expect(self, seq: int) -> None:
         """The table has events up to ``seq``."""
         self._expected = max(self._expected, seq)
+        if self.has_hole:
+            self._recent = None  # the word of a redaction may be among what was lost
 
     @property
     def has_hole(self) -> bool:
@@ -151,7 +157,9 @@ class Stream:
 
     def redact(self, seq: int) -> None:
         """The event ``seq`` is not what it was: memory must not show it again; the log has it as it is now."""
-        if self._recent and self._recent[0].seq <= seq:
+        if seq > self.seq:
+            self._redacted = max(self._redacted, seq)
+        elif self._recent and self._recent[0].seq <= seq:
             self._recent = None
 
     def held(self) -> list[Item]:
@@ -207,6 +215,14 @@ class Stream:
         start = after + 1 - self._recent[0].seq
         return list(islice(self._recent, start, start + limit))
 
+    def given(self, reader: Reader) -> int | None:
+        """Up to where ``reader`` has been given everything; None while it is still given what it missed."""
+        if reader not in self.readers:
+            return None
+        waiting = [item.seq for batch in self._batches if reader in batch.waiting for item in batch.events]
+        waiting += [item.seq for item in self._pending]
+        return min((seq - 1 for seq in waiting if seq), default=self.seq)
+
     def end(self, player: str) -> None:
         """The subscriptions of ``player`` end here, after what was flushed."""
         for reader in [r for r in (*self.readers, *self.joining) if r.player == player]:
@@ -258,17 +274,22 @@ class Stream:
         return bool(self._batches)
 
     def advance(self) -> None:
-        """Give the next ``SLICE`` readers what waits for them; each gets everything in order."""
+        """Give the next ``SLICE`` readers all that waits for them, in order. Who waits in a batch waits in all later
+        ones, so what is said faster than it is delivered makes pieces longer, not the line."""
         room = SLICE
         while self._batches and room > 0:
-            batch = self._batches[0]
-            few = list(islice(batch.waiting, room))
-            for reader in few:
-                del batch.waiting[reader]
-            if not batch.waiting:
-                del self._batches[0]
+            few = list(islice(self._batches[0].waiting, room))
             room -= len(few)
-            self._push(batch.events, few, ephemeral=batch.ephemeral)
+            runs: list[tuple[bool, list[Item]]] = []
+            for batch in self._batches:
+                for reader in few:
+                    del batch.waiting[reader]
+                if not runs or runs[-1][0] is not batch.ephemeral:
+                    runs.append((batch.ephemeral, []))
+                runs[-1][1].extend(batch.events)
+            self._batches = [batch for batch in self._batches if batch.waiting]
+            for ephemeral, items in runs:
+                self._push(items, few, ephemeral=ephemeral)
 
     def _push(self, items: Sequence[Item], readers: Collection[Reader], *, ephemeral: bool) -> None:
         if self._tap is not None:

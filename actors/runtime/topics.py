@@ -74,7 +74,7 @@ class Hub:
         self._advancing: deque[Stream] = deque()
         self._tasks: asyncio.TaskGroup | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed: set[str] = set()
+        self._changed: dict[str, None] = {}
         self._bell = asyncio.Event()
         self._after_flush: list[Callable[[], None]] = []
         self.deliveries = 0
@@ -160,6 +160,18 @@ class Hub:
             return None
         return Position(stream.epoch, stream.seq)
 
+    def given(self, reader: Reader, topic: str) -> Position | None:
+        """Up to where a reader of ``topic`` has been given everything; None while it is still given what it missed."""
+        stream = self._streams.get(topic)
+        seq = stream.given(reader) if stream is not None else None
+        return None if stream is None or seq is None else Position(stream.epoch, seq)
+
+    def newest(self, topic: str) -> int:
+        """Seq of the newest event that readers here have, or will have by the end of this turn; 0 where there are no
+        readers."""
+        stream = self._streams.get(topic)
+        return stream.seq if stream is not None else 0
+
     def follow(self, reader: Reader, follow: Follow) -> None:
         """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order.
 
@@ -211,7 +223,7 @@ class Hub:
 
     def leave(self, reader: Reader) -> None:
         """Forget a session that is gone."""
-        for topic in list(reader.topics):
+        for topic in sorted(reader.topics):
             self.unfollow(reader, topic)
 
     def at_flush(self, callback: Callable[[], None]) -> None:
@@ -221,7 +233,7 @@ class Hub:
             self._schedule()
 
     def _listen(self, topic: str) -> None:
-        self._changed.add(topic)
+        self._changed[topic] = None
         self._bell.set()
 
     def _drop_if_unwanted(self, stream: Stream) -> None:
@@ -284,8 +296,8 @@ class Hub:
         while True:
             await self._bell.wait()
             self._bell.clear()
-            changed, self._changed = self._changed, set()
-            for topic in changed.difference(self._streams):
+            changed, self._changed = self._changed, {}
+            for topic in [topic for topic in changed if topic not in self._streams]:
                 await self._bus.unsubscribe(topic_channel(topic))
             wanted = [stream for topic in changed if (stream := self._streams.get(topic))]
             async with asyncio.TaskGroup() as subscribing:

@@ -42,10 +42,17 @@ def system_ms() -> int:
 
 
 class MemoryStore(SqliteStore):
-    """See ``Store``. Several nodes may share one; ``now_ms`` is the database's clock."""
+    """See ``Store``. Several nodes may share one; ``now_ms`` is the database's clock.
+
+    Without ``gives_way`` no method waits for anything, not even for its turn: who calls decides when it happens.
+    """
 
     def __init__(
-        self, rooms: Mapping[str, Sequence[Migration]] | None = None, now_ms: Callable[[], int] = system_ms
+        self,
+        rooms: Mapping[str, Sequence[Migration]] | None = None,
+        now_ms: Callable[[], int] = system_ms,
+        *,
+        gives_way: bool = True,
     ) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         # The two functions that the engine asks for the time; a little is added so that no millisecond is rounded off.
@@ -53,7 +60,7 @@ class MemoryStore(SqliteStore):
         self._db.create_function("julianday", 1, lambda _: (now_ms() + 0.1) / 86_400_000 + 2_440_587.5)
         for step in pending(with_core(rooms or {}), []):
             self._db.execute(checked(step.migration.sql))
-        inline = _Inline(self._db)
+        inline = _Inline(self._db, gives_way=gives_way)
         super().__init__(inline, inline)
 
     def close(self) -> None:
@@ -64,11 +71,13 @@ class MemoryStore(SqliteStore):
 class _Inline(SqliteThread):
     """Work on the loop itself; gives way once first, as every engine does."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, *, gives_way: bool) -> None:
         self._db = db
+        self._gives_way = gives_way
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        await asyncio.sleep(0)
+        if self._gives_way:
+            await asyncio.sleep(0)
         with translating():
             return work(self._db)
 
@@ -128,7 +137,7 @@ class StoreLink:
         return await self._call("positions", lambda: self._store.positions(topics))
 
     async def due(
-        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int, limit: int
+        self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int
     ) -> tuple[list[DueTimer], list[str]]:
         def ask() -> Awaitable[tuple[list[DueTimer], list[str]]]:
             return self._store.due(shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit)
