@@ -1,7 +1,7 @@
 """Finds what is due for actors that are not in memory: timers, and tells whose sender died before delivering them.
 
-Each node looks after its share (by rendezvous hash) of ``SHARDS`` parts: for timers every ``LOOK_S`` seconds; for tells,
-which wait for their sender first, every ``TELLS_EVERY`` looks. A node at rest makes under two queries a second.
+Each node looks after its share (by rendezvous hash) of ``SHARDS`` parts: for timers every ``LOOK_S`` seconds, for tells
+every ``TELLS_EVERY`` looks, since they wait for their sender first. A node at rest makes under two queries a second.
 """
 
 import asyncio
