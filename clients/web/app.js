@@ -1,19 +1,24 @@
 // The demo page: a game client in a browser, over the same protocol as every other. See session.js for the wire.
 
+import { Announcements } from "./announcements.js";
+import { ArenaPanel } from "./arena-panel.js";
 import { ChatView } from "./chat-view.js";
 import { Conversation } from "./conversation.js";
+import { $, drawBadge } from "./elements.js";
+import { attempt, submitted } from "./forms.js";
 import { drawGuild } from "./guild-view.js";
 import { apply } from "./guild.js";
-import { Refusal, Session } from "./session.js";
+import { InboxPanel } from "./inbox-panel.js";
+import { setClock } from "./server-clock.js";
+import { Session } from "./session.js";
 import { store } from "./store.js";
+import { Tabs } from "./tabs.js";
 import { closedWords, errorWords, listed, stateWords } from "./words.js";
 
 const LOBBY = "room:lobby";
 const PAGE = 50; // lines that "load earlier" brings
 const TYPING_MS = 3_000; // how often others are told that somebody writes
 const TYPING_SHOWN_MS = 4_500;
-
-const $ = (id) => document.getElementById(id);
 
 class Hall {
   #conversations = new Map(); // channel to Conversation
@@ -32,6 +37,9 @@ class Hall {
       dismiss: (op) => this.#dismiss(op),
     });
     this.chat.me = name;
+    this.tabs = new Tabs((which) => this.#open(which === "guild" ? this.#guildChannel : LOBBY));
+    this.session.addEventListener("welcome", ({ detail }) => setClock(detail.now)); // before any part hears of it
+    this.parts = [new InboxPanel(this.session), new ArenaPanel(this.session), new Announcements(this.session, store)];
     for (const { id, t, fields, at } of this.session.kept) if (t === "chat.send") this.#wait(id, fields, at);
     this.#listen();
     $("me").textContent = name;
@@ -106,7 +114,7 @@ class Hall {
     const channel = line.topic.slice("chat:".length);
     const conversation = this.#conversation(channel);
     if (!conversation.take(line)) return;
-    if (channel !== this.#shown) conversation.unread += 1;
+    if (channel !== this.#shown || !this.tabs.showsChat) conversation.unread += 1;
     if (this.#typing.delete(line.from.id)) this.#drawTyping();
     this.#draw(conversation);
   }
@@ -203,24 +211,13 @@ class Hall {
   }
 
   // What is shown.
-  open(which) {
-    const channel = which === "guild" ? this.#guildChannel : LOBBY;
-    $("hall").dataset.view = channel ? "chat" : "guild";
-    if (channel) this.#open(channel);
-    else this.#drawTabs();
-  }
-
-  openPanel() {
-    $("hall").dataset.view = "guild";
-    this.#drawTabs();
-  }
-
   #open(channel) {
     this.#shown = channel;
     const conversation = this.#conversation(channel);
     conversation.unread = 0;
     $("chat-error").textContent = "";
     $("empty").textContent = channel === LOBBY ? "Nobody has said anything here yet." : "Say hello to your guild.";
+    this.tabs.channel = channel === LOBBY ? "lobby" : "guild";
     this.chat.show(conversation);
     this.#draw(conversation);
     this.#drawTyping();
@@ -240,17 +237,13 @@ class Hall {
   }
 
   #drawTabs() {
-    const panel = $("hall").dataset.view === "guild";
     const channels = { lobby: LOBBY, guild: this.#guildChannel };
     for (const tab of document.querySelectorAll("nav [data-channel]")) {
       const channel = channels[tab.dataset.channel];
       const unread = (channel && this.#conversations.get(channel)?.unread) || 0;
       tab.disabled = !channel;
-      tab.setAttribute("aria-current", String(channel === this.#shown));
-      tab.querySelector(".badge").textContent = unread ? `${Math.min(unread, 99)}` : "";
-      tab.querySelector(".badge").setAttribute("aria-label", unread ? `${unread} new` : "");
+      drawBadge(tab.querySelector(".badge"), unread, "new");
     }
-    document.querySelector("nav [data-panel]").setAttribute("aria-current", String(panel));
   }
 
   #drawGuild() {
@@ -289,20 +282,6 @@ async function findUrl() {
   return `ws://${location.hostname}:${port}/ws`;
 }
 
-/** Run what a person has asked for, and say in `place` why it did not work. */
-async function attempt(place, action, button = null) {
-  $(place).textContent = "";
-  if (button) button.disabled = true;
-  try {
-    await action();
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    $(place).textContent = errorWords(error);
-  } finally {
-    if (button) button.disabled = false;
-  }
-}
-
 let hall = null;
 
 function enter(name) {
@@ -311,19 +290,6 @@ function enter(name) {
   $("door").hidden = true;
   $("hall").hidden = false;
   hall = new Hall(name);
-}
-
-function submitted(id, place, action) {
-  $(id).addEventListener("submit", (event) => {
-    event.preventDefault();
-    const input = event.target.querySelector("input");
-    const value = input.value.trim();
-    if (!value) return;
-    attempt(place, async () => {
-      await action(value);
-      input.value = "";
-    }, event.submitter);
-  });
 }
 
 function say() {
@@ -360,10 +326,6 @@ $("text").addEventListener("input", () => {
   if ($("text").value) hall.typing();
 });
 $("banner").querySelector("button").addEventListener("click", () => hall.session.connect());
-for (const tab of document.querySelectorAll("nav [data-channel]")) {
-  tab.addEventListener("click", () => hall.open(tab.dataset.channel));
-}
-document.querySelector("nav [data-panel]").addEventListener("click", () => hall.openPanel());
 $("sign-out").addEventListener("click", () => {
   store.clear();
   location.reload();

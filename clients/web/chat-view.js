@@ -1,9 +1,9 @@
 // Draws one conversation. Elements are kept by line, so that reading, selecting and screen readers are not disturbed.
 
+import { $, arrange, avatar, make } from "./elements.js";
+
 const GROUP_MS = 5 * 60_000; // lines of one sender within this time stand under one name
 const NEAR_PX = 80; // so close to the end, the view follows what comes
-
-const $ = (id) => document.getElementById(id);
 
 export class ChatView {
   #conversation = null;
@@ -103,31 +103,6 @@ export class ChatView {
     }
     item.append(make("p", { className: "text", textContent: line.text }), note);
     return item;
-  }
-}
-
-export function avatar(id, name) {
-  const initials = [...(name || id)].slice(0, 2).join("").toUpperCase();
-  const element = make("span", { className: "avatar", textContent: initials });
-  element.setAttribute("aria-hidden", "true");
-  let hue = 0;
-  for (const char of id) hue = (hue * 31 + char.codePointAt(0)) % 360;
-  element.style.setProperty("--hue", hue);
-  return element;
-}
-
-export function make(tag, properties = {}) {
-  return Object.assign(document.createElement(tag), properties);
-}
-
-/** Make `wanted` the children of `parent`, touching only what differs. */
-export function arrange(parent, wanted) {
-  const keep = new Set(wanted);
-  for (const child of [...parent.children]) if (!keep.has(child)) child.remove();
-  let at = parent.firstElementChild;
-  for (const element of wanted) {
-    if (element === at) at = at.nextElementSibling;
-    else parent.insertBefore(element, at);
   }
 }
 

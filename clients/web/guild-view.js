@@ -1,9 +1,7 @@
 // Draws the guild's side of the page.
 
-import { arrange, avatar, make } from "./chat-view.js";
+import { $, arrange, avatar, make } from "./elements.js";
 import { RANKS } from "./guild.js";
-
-const $ = (id) => document.getElementById(id);
 
 /** `guild` is the id of the player's guild, null for none, undefined before the server has said; `view` its view. */
 export function drawGuild(guild, view, me) {

@@ -6,6 +6,7 @@
 
 import { Cursors } from "./cursors.js";
 
+const CLIENT = { app: "0.1.0", platform: "web", sdk: "web/0.1", locale: navigator.language.slice(0, 35) };
 const KEPT_LIMIT = 64; // kept requests without an answer; one more is refused here
 const CONNECT_MS = 10_000; // for the socket to open, and again for the welcome
 const REPLY_MS = 15_000; // after which a request without an answer is sent again
@@ -131,7 +132,7 @@ export class Session extends EventTarget {
     this.state = "resuming";
     this.#due = now() + CONNECT_MS;
     this.#hello = this.#nextId();
-    const hello = { t: "hello", id: this.#hello, token: this.token, client: { platform: "web", sdk: "web/0.1" } };
+    const hello = { t: "hello", id: this.#hello, token: this.token, client: CLIENT };
     if (this.#session) hello.resume = { session: this.#session, cursors: this.#cursors.forHello() };
     this.#send(hello);
     this.#announce();

@@ -20,6 +20,15 @@ export const store = {
     }
   },
 
+  drop(key) {
+    try {
+      sessionStorage.removeItem(PREFIX + key);
+    } catch {
+      // nothing was stored either
+    }
+  },
+
+  /** Forget everything. */
   clear() {
     try {
       for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);

@@ -1,11 +1,14 @@
 // What is told to people, in plain words.
 
 const ERRORS = {
+  "account.banned": "This player is banned.",
   "auth.invalid": "The server does not accept this name. Use letters, digits and . _ ~ - only.",
   "auth.expired": "Your sign-in has expired. Please sign in again.",
   "chat.full": "This room is full.",
+  "chat.muted": "You are muted: you can read, but not write.",
   "chat.not_member": "You are not a member of this channel.",
   "chat.not_allowed": "This conversation belongs to other players.",
+  "client.not_a_score": "A score is a whole number.",
   "client.too_many_pending": "Too much is waiting to be sent. Wait until the connection is back.",
   "guild.already_member": "You are in a guild already. Leave it first.",
   "guild.banned": "This guild has banned you.",
@@ -17,6 +20,11 @@ const ERRORS = {
   "guild.not_found": "There is no guild of this name.",
   "guild.not_member": "You are not a member of this guild.",
   "internal": "The server made a mistake. It has been logged.",
+  "leaderboard.closed": "Players cannot submit scores here.",
+  "leaderboard.ended": "This leaderboard has ended.",
+  "leaderboard.frozen": "This leaderboard takes no scores for now.",
+  "leaderboard.not_found": "There is no such leaderboard.",
+  "leaderboard.out_of_bounds": "This score is not within the bounds of the leaderboard.",
   "protocol.invalid": "The server did not understand that.",
   "rate.limited": "That was too fast. Wait a moment.",
   "request.id_reused": "This was sent before with another text. Say it again.",
@@ -54,7 +62,7 @@ export function stateWords({ state, retryInMs }) {
     case "connecting":
       return "Connecting…";
     case "blocked":
-      return "Signed out by the server";
+      return "Signed out";
     default:
       return retryInMs === undefined ? "Offline" : "Connection lost, trying again";
   }
