@@ -67,6 +67,7 @@ class Outbound:
             if waiting > self._limit:
                 self._give_up(waiting)
                 return
+        self._meters.messages_out += 1
         self._take(piece, self._pieces if before_events else self._replies)
 
     def flush(self) -> None:

@@ -44,7 +44,6 @@ from server.limits import RateLimits, Unlimited
 from server.outbound import Outbound
 
 log = structlog.get_logger()
-SURE_S = 10.0  # after the welcome by which what followed it has arrived, or the connection has been found broken
 ABNORMAL = 1006  # a connection that ended without a close frame (RFC 6455, section 7.1.5)
 TOPICS = 258  # that one session may follow: 256 of its own choice, the inbox and announcements
 TOPIC = re.compile(r"(?=.{1,160}\Z)[A-Za-z0-9_.~-]+(:[A-Za-z0-9_.~-]+)*")  # ids with colons; no actor has more
@@ -83,12 +82,12 @@ class Session:
         "_meters",
         "_monotonic",
         "_on_closed",
-        "_online_since",
         "_options",
         "_outbound",
         "_router",
         "_sign_in",
         "_timer",
+        "_told_when_heard",
         "announced",
         "caller",
         "locale",
@@ -135,7 +134,7 @@ class Session:
             connection, meters, options.outbound_bytes, at_flush=hub.at_flush, too_slow=self._too_slow
         )
         self._asked = 0
-        self._online_since = 0.0
+        self._told_when_heard = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watch()
@@ -144,6 +143,7 @@ class Session:
     def message(self, payload: bytes, *, binary: bool) -> None:
         """One message of the client."""
         now = self._monotonic()
+        self._told_when_heard = self._hub.newest(ANNOUNCE)
         self._meters.inbound_bytes += len(payload)
         received = self.machine.receive(payload, now) if binary is self.wire.binary else self.machine.misframed(now)
         if isinstance(received, Request):
@@ -160,16 +160,19 @@ class Session:
         self._count(now)
 
     def _note_announced(self, *, sure: bool) -> None:
-        """Have the player's mark moved to where announcements stand. After a connection that broke (not ``sure``) soon
-        after its welcome the client may not have them: better shown again than never."""
-        here = self._hub.place(ANNOUNCE) if ANNOUNCE in self.topics else None
-        if here is None or self.caller is None or self.announced == (here.epoch, here.seq):
+        """Have the player's mark moved to what this session was told of announcements. Of a connection that broke (not
+        ``sure``) nobody knows what still came through: only that it lived when the client last said something. Better
+        shown again than never."""
+        told = self._hub.given(self, ANNOUNCE) if ANNOUNCE in self.topics else None
+        if told is None or self.caller is None:
             return
-        if not sure and self._monotonic() < self._online_since + SURE_S:
+        seq = told.seq if sure else min(told.seq, self._told_when_heard)
+        epoch, marked = self.announced
+        if epoch == told.epoch and seq <= marked:
             return
-        self.announced = (here.epoch, here.seq)
+        self.announced = (told.epoch, seq)
         self._asked += 1
-        request = AnnounceNote(id=f"o{self._asked}", player=self.player, epoch=here.epoch, seq=here.seq)
+        request = AnnounceNote(id=f"o{self._asked}", player=self.player, epoch=told.epoch, seq=seq)
         self._router.ask(request, self.caller, _unheard)
 
     def lost(self, code: int) -> None:
@@ -235,7 +238,8 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._watch()
-        now = self._online_since = self._monotonic()
+        self._told_when_heard = 0  # what follows the welcome has been told to nobody who has said anything since
+        now = self._monotonic()
         for request in early:
             self._request(request, now)
 

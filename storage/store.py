@@ -97,7 +97,8 @@ class Insert(Struct, frozen=True):
 
 class Upsert(Struct, frozen=True):
     """A row of a room's own table; one that has the same values in ``keys``, a primary or unique key, gets the new ones
-    instead. The row belongs to one actor: only its writes are fenced."""
+    instead. The row belongs to one actor: only its writes are fenced. The table has no other unique key: of one that
+    has, MySQL would replace whatever row is in the way."""
 
     table: str
     values: Mapping[str, Any]

@@ -41,6 +41,8 @@ from storage import Migration, Upsert
 
 ALL = "broadcasts:all"
 OPEN_LIMIT = 200  # announcements that are scheduled, stand or are on their way
+OPEN_BYTES = 4 << 20  # of their bodies: the slice holds them, and is saved with every count and page
+SENT_LIMIT = 100  # announcements in inboxes whose readers are counted
 LASTS_MS = 7 * 86_400_000  # an announcement that does not say when it expires
 LONGEST_MS = 366 * 86_400_000
 TITLE = "Announcement"  # of a notice whose announcement has no title
@@ -81,8 +83,20 @@ class Announcement(Struct):
     seq: int = 0
     """Its place in the topic; 0: it is not there."""
     campaign: Campaign | None = None
-    reached: int = 0
-    readers: int = 0
+    counts: dict[str, tuple[int, int]] = {}
+    """(sessions reached, readers) by the life of a node."""
+    size: int = 0
+    """Bytes of its body."""
+
+    @property
+    def reached(self) -> int:
+        """Sessions, or players of the audience."""
+        return self.campaign.sent if self.campaign else sum(reached for reached, _ in self.counts.values())
+
+    @property
+    def readers(self) -> int:
+        """Players who have read it."""
+        return sum(read for _, read in self.counts.values())
 
 
 class Announcements(Struct):
@@ -154,7 +168,7 @@ def make(ctx: Context, kept: Announcements, msg: AnnouncementMake) -> Announceme
 
     Raises:
         AnnouncementInPast: it would begin or end before now.
-        TooManyAnnouncements: ``OPEN_LIMIT`` are open.
+        TooManyAnnouncements: ``OPEN_LIMIT`` are open, or as many as take ``OPEN_BYTES``.
         Invalid: ``data`` is too large, or the audience is nobody's.
         IdReused: the key has used the op before.
     """
@@ -164,13 +178,15 @@ def make(ctx: Context, kept: Announcements, msg: AnnouncementMake) -> Announceme
         raise AnnouncementInPast
     if expires_ms > ctx.now_ms + LONGEST_MS:
         raise Invalid("an announcement ends within a year")
-    if len(kept.open) >= OPEN_LIMIT:
-        raise TooManyAnnouncements(f"{OPEN_LIMIT} announcements are scheduled, stand or are on their way")
+    unsent = [told for told in kept.open.values() if told.state != "sent"]
+    if len(unsent) >= OPEN_LIMIT or sum(told.size for told in unsent) >= OPEN_BYTES:
+        raise TooManyAnnouncements(f"{len(unsent)} announcements are scheduled, stand or are on their way")
     if len(msgspec.msgpack.encode(msg.data)) > DATA_BYTES:
         raise Invalid(f"data takes more than {DATA_BYTES} bytes")
     audience = msg.audience if msg.audience != Audience() else None
     body = Body(dict(msg.text), dict(msg.title) if msg.title else None, msg.data, audience)
-    announcement, made = ctx.new_id(), Announcement(body, ctx.now_ms, at_ms, expires_ms)
+    size = len(msgspec.msgpack.encode(body))
+    announcement, made = ctx.new_id(), Announcement(body, ctx.now_ms, at_ms, expires_ms, size=size)
     kept.open[announcement] = made
     ctx.at(expires_ms, f"expire:{announcement}", AnnouncementExpired(announcement=announcement))
     if msg.at is None:
@@ -193,7 +209,7 @@ def cancel(ctx: Context, kept: Announcements, msg: AnnouncementCancel) -> Announ
         IdReused: the key has used the op before.
     """
     told = kept.open.get(msg.announcement)
-    if told is None:
+    if told is None or told.state == "sent":
         raise AnnouncementOver(f"announcement {msg.announcement} is not open")
     before = told.state
     if told.seq:
@@ -217,13 +233,15 @@ def cancel(ctx: Context, kept: Announcements, msg: AnnouncementCancel) -> Announ
 
 @broadcasts.handles(AnnouncementsCount, address=lambda _request, _caller: ALL, internal=True)
 def count(ctx: Context, kept: Announcements, msg: AnnouncementsCount) -> AnnouncementsCounted:
-    """Add what a node has counted; of what is over nothing is counted any more."""
-    for announcement in {*msg.reached, *msg.read}.intersection(kept.open):
+    """Note what a node has counted; of what is over nothing is counted any more."""
+    named = {*msg.reached, *msg.read}
+    for announcement in named.intersection(kept.open):
         told = kept.open[announcement]
-        told.reached += msg.reached.get(announcement, 0)
-        told.readers += msg.read.get(announcement, 0)
+        reached, read = told.counts.get(msg.node, (0, 0))
+        new = max(reached, msg.reached.get(announcement, 0)), max(read, msg.read.get(announcement, 0))
+        told.counts[msg.node] = new
         _write(ctx, announcement, told)
-    return AnnouncementsCounted()
+    return AnnouncementsCounted(over=sorted(named.difference(kept.open)))
 
 
 # What time brings.
@@ -238,8 +256,9 @@ def begin(ctx: Context, kept: Announcements, msg: AnnouncementDue) -> None:
 @broadcasts.hears(AnnouncementExpired)
 def expire(ctx: Context, kept: Announcements, msg: AnnouncementExpired) -> None:
     """Show it to nobody more."""
-    if msg.announcement in kept.open:
-        _end(ctx, kept, msg.announcement, "over")
+    told = kept.open.get(msg.announcement)
+    if told is not None:
+        _end(ctx, kept, msg.announcement, "sent" if told.state == "sent" else "over")
 
 
 @broadcasts.calls(SpreadCall)
@@ -268,13 +287,15 @@ def send_page(ctx: Context, kept: Announcements, msg: PageFound) -> None:
         )
     last = msg.players[-1][0] if msg.players else msg.after
     told.campaign = Campaign(last, told.campaign.sent + len(msg.players))
-    told.reached = told.campaign.sent
     if msg.last:
         told.state = "sent"
         ctx.cancel(f"campaign:{msg.announcement}")
     else:
         _next_page(ctx, msg.announcement, told)
     _write(ctx, msg.announcement, told)
+    sent = [announcement for announcement, one in kept.open.items() if one.state == "sent"]
+    for announcement in sent[:-SENT_LIMIT]:
+        _end(ctx, kept, announcement, "sent")
 
 
 @broadcasts.hears(CampaignDue)

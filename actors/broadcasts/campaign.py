@@ -13,7 +13,7 @@ from actors.broadcasts.rules import page_of
 from actors.runtime import Reach
 from protocol import Tell
 
-PAGE = 200  # players in one commit
+PAGE = 100  # players in one commit: their notices hold the loop for some 3 ms, before it and after
 AHEAD = 500  # tells that may be under way: receivers are loaded no faster than they take them
 AHEAD_PAUSE_S = 0.1  # between two looks at how many are under way
 WATCH_S = 10.0  # without a page after which the next one is looked for again

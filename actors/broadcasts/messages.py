@@ -142,11 +142,16 @@ class AnnouncementCancel(Request[AnnouncementCancelled], tag="announcement.cance
 
 # What nodes report.
 class AnnouncementsCounted(Reply, tag="announcement.counted", frozen=True, kw_only=True):
-    """The counts are noted."""
+    """The counts are noted; of ``over`` nothing is counted any more."""
+
+    over: list[str] = []
 
 
 class AnnouncementsCount(Request[AnnouncementsCounted], tag="announcement.count", frozen=True, kw_only=True):
-    """By announcement: sessions that it has reached, and players who have read it, since the node's last report."""
+    """By announcement: sessions that it has reached, and players who have read it, on a node since its start. A report
+    may come twice, or be overtaken by a later one."""
 
+    node: str
+    """One life of a node."""
     reached: dict[str, int]
     read: dict[str, int]

@@ -9,6 +9,7 @@ from actors.broadcasts.messages import Audience
 from actors.player import app_order
 
 FALLBACK = "en"
+_TAG = "LOWER(REPLACE(locale, '_', '-'))"  # see _tag
 
 LIVE_ROWS = """
 SELECT t.epoch, t.seq, a.seq, a.expires_ms
@@ -46,13 +47,13 @@ def first_to_show(live: Live, *, epoch: str, seen: int, now_ms: int) -> int:
 
 def in_language(texts: Mapping[str, str], locale: str) -> str:
     """The text that comes nearest: the locale's, its language's, another region's of it, English, the first."""
-    wanted = locale.lower().replace("_", "-")
-    by_tag = {tag.lower(): text for tag, text in texts.items()}
+    wanted = _tag(locale)
+    language = wanted.partition("-")[0]
+    by_tag = {_tag(tag): text for tag, text in texts.items()}
     while wanted:
         if wanted in by_tag:
             return by_tag[wanted]
         wanted = wanted.rpartition("-")[0]
-    language = locale.lower().replace("_", "-").partition("-")[0]
     for tag, text in by_tag.items():
         if language and tag.partition("-")[0] == language:
             return text
@@ -61,7 +62,8 @@ def in_language(texts: Mapping[str, str], locale: str) -> str:
 
 def page_of(audience: Audience, after: str, limit: int) -> tuple[str, list[Any]]:
     """The query for (player, locale) of an audience, in order, after ``after``."""
-    terms, values = ["player > ?"], [after, *_nothing()]
+    terms: list[str] = ["player > ?"]
+    values: list[Any] = [after]
     if audience.platforms is not None:
         terms.append(f"platform IN ({_marks(audience.platforms)})")
         values += audience.platforms
@@ -72,10 +74,10 @@ def page_of(audience: Audience, after: str, limit: int) -> tuple[str, list[Any]]
         terms.append("app_order BETWEEN 1 AND ?")
         values.append(app_order(audience.app_max))
     if audience.locales is not None:
-        either = " OR ".join("locale = ? OR locale LIKE ?" for _ in audience.locales)
+        either = " OR ".join(f"{_TAG} = ? OR {_TAG} LIKE ?" for _ in audience.locales)
         terms.append(f"({either})")
         for locale in audience.locales:
-            values += [locale, f"{locale}-%"]
+            values += [_tag(locale), f"{_tag(locale)}-%"]
     if audience.guild is not None:
         terms.append("guild = ?")
         values.append(audience.guild)
@@ -86,8 +88,9 @@ def page_of(audience: Audience, after: str, limit: int) -> tuple[str, list[Any]]
     return sql, [*values, limit]
 
 
-def _nothing() -> list[Any]:
-    return []
+def _tag(locale: str) -> str:
+    """``pt_BR`` and ``pt-br`` are one locale; clients say either."""
+    return locale.lower().replace("_", "-")
 
 
 def _marks(values: Sequence[Any]) -> str:

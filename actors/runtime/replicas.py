@@ -5,7 +5,7 @@ after the bus was away, and every ``RELOAD_S`` seconds, because the word of a ch
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 RELOAD_S = 10.0  # between two looks while other nodes are alive: how long a lost word can leave a node behind
 PATIENCE_S = 1.0  # for the other nodes to say that they have read a change
 CHANNEL = "replicas"
+NODES = "SELECT node FROM nodes"  # the dead are among them for a renewal: waiting for one costs PATIENCE_S
 
 
 class ReplicaOf(Struct, frozen=True):
@@ -58,6 +59,11 @@ class _Spreading:
         if not missing:
             self.done.set()
 
+    def wait_for(self, nodes: set[str]) -> None:
+        """For these as well."""
+        self.missing |= nodes
+        self.done.clear()
+
 
 class Replicas:
     """The replicas of one node; ``values`` has the present one of each room."""
@@ -76,6 +82,8 @@ class Replicas:
         self._begun = 0
         self._loaded: dict[str, int] = {}
         """By room: which of the readings it is from, counted as they began."""
+        self._unread: set[str] = set()
+        """Rooms whose last reading has failed, or is under way."""
         self._asked: dict[str, list[ChangedFrame]] = {}
         self._bell = asyncio.Event()
 
@@ -107,13 +115,18 @@ class Replicas:
         Raises:
             StoreDown: this node could not read them.
         """
-        self._number += 1
         others = {row.node for row in self._membership.rows} - {self._membership.node}
-        spreading = self._spreading[self._number] = _Spreading(others)
+        number = self._number = self._number + 1
+        spreading = self._spreading[number] = _Spreading(others)
         try:
             if others:
-                self._bus.publish(CHANNEL, _encode(ChangedFrame(self._membership.node, self._number, room)))
+                self._bus.publish(CHANNEL, _encode(ChangedFrame(self._membership.node, number, room)))
             await self.load(room)
+            # Membership learns at the next renewal of a node that has just come; it had its row before it read any.
+            new = {node for (node,) in await self._store.select(NODES)} - others - {self._membership.node}
+            if new:
+                spreading.wait_for(new)
+                self._bus.publish(CHANNEL, _encode(ChangedFrame(self._membership.node, number, room)))
             async with asyncio.TaskGroup() as tasks:
                 patience = tasks.create_task(self._clock.sleep(PATIENCE_S), name="replicas-patience")
                 heard = tasks.create_task(spreading.done.wait(), name="replicas-heard")
@@ -121,7 +134,7 @@ class Replicas:
                 patience.cancel()
                 heard.cancel()
         finally:
-            del self._spreading[self._number]
+            del self._spreading[number]
         return not spreading.missing
 
     async def load(self, room: str) -> None:
@@ -129,7 +142,9 @@ class Replicas:
         spec = self._replicated[room]
         self._begun += 1
         begun = self._begun
+        self._unread.add(room)
         rows = await self._store.select(spec.sql)
+        self._unread.discard(room)
         if begun > self._loaded.get(room, 0):
             self._loaded[room] = begun
             self.values[room] = spec.make(rows)
@@ -155,7 +170,10 @@ class Replicas:
             self._bell.set()
 
     def _reload_all(self) -> None:
-        for room in self._replicated:
+        self._reload(self._replicated)
+
+    def _reload(self, rooms: Iterable[str]) -> None:
+        for room in rooms:
             self._asked.setdefault(room, [])
         self._bell.set()
 
@@ -182,8 +200,7 @@ class Replicas:
     async def _look_again(self) -> None:
         while True:
             await self._clock.sleep(RELOAD_S)
-            if not self._membership.alone:
-                self._reload_all()
+            self._reload(self._unread if self._membership.alone else self._replicated)
 
     async def _load_first(self) -> None:
         for room in self._replicated:

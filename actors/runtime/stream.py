@@ -9,7 +9,7 @@ from protocol import Message, Wire
 
 RECENT = 256  # events kept in memory for those who resume; older ones come from the table
 AT_ONCE = 50  # missed events that a reader is given in one piece when it joins
-SLICE = 500  # readers that are given events in one turn of the loop: about 5 ms with the writes that follow
+SLICE = 250  # readers that are given events in one turn of the loop: about 2.5 ms with the writes that follow
 HELD = 1024  # events kept while a hole before them is being filled; more are left to the table
 
 

@@ -102,6 +102,7 @@ class Hall {
 
   #happened(event) {
     if (event.t === "chat.message") this.#heard(event);
+    else if (event.t === "chat.message_deleted") this.#removed(event);
     else if (event.t === "chat.typing_shown") this.#showTyping(event);
     else if (event.t === "guild.seat_changed") this.#seat(event.guild ?? null);
     else if (this.view && event.topic === `guild:${this.guild}`) {
@@ -116,6 +117,12 @@ class Hall {
     if (!conversation.take(line)) return;
     if (channel !== this.#shown || !this.tabs.showsChat) conversation.unread += 1;
     if (this.#typing.delete(line.from.id)) this.#drawTyping();
+    this.#draw(conversation);
+  }
+
+  #removed({ topic, deleted }) {
+    const conversation = this.#conversation(topic.slice("chat:".length));
+    conversation.remove(deleted);
     this.#draw(conversation);
   }
 

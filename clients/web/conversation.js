@@ -39,14 +39,20 @@ export class Conversation {
     this.before = next ?? this.lines[0]?.seq ?? null;
   }
 
-  /** Put a line in its place. Returns whether it was new. */
+  /** Put a line in its place. Returns whether it was new. One that staff has removed has no place. */
   take(line) {
     this.waiting.delete(line.op);
+    if (line.deleted) return false;
     let at = this.lines.length;
     while (at > 0 && this.lines[at - 1].seq > line.seq) at -= 1;
     if (at > 0 && this.lines[at - 1].seq === line.seq) return false;
     this.lines.splice(at, 0, line);
     return true;
+  }
+
+  /** Staff has removed a line. */
+  remove(seq) {
+    this.lines = this.lines.filter((line) => line.seq !== seq);
   }
 
   /** This player's own line is safe as `seq`; it waits on until it is shown at its place. */

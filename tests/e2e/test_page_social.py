@@ -32,6 +32,7 @@ window.WebSocket = class extends WebSocket {
   }
 };
 """
+_LINES = "[...document.querySelectorAll('#lines .line')]"
 _NOTICES = "[...document.querySelectorAll('#inbox-list li')]"
 _ROWS = "[...document.querySelectorAll('#arena-list li')]"
 _BANNERS = "[...document.querySelectorAll('#announcements li')]"
@@ -276,3 +277,21 @@ def test_a_text_is_shown_as_text(server: NodeProcess, windows: Windows) -> None:
     _until_banners(ann, html)
     assert _titles(ann, 1) == [html]
     assert ann.problems() == []
+
+
+def test_a_line_that_staff_deletes_goes_away_and_is_not_there_after_a_reload(
+    server: NodeProcess, windows: Windows
+) -> None:
+    ann, bob = windows.open("ann"), windows.open("bob")
+    for text in ("kept", "to be deleted"):
+        ann.enter("#text", text)
+        bob.until_shown("#lines .line .text", text)
+    seq = bob.until(f"return {_LINES}.at(-1).dataset.seq")
+
+    staff_call(server, "DELETE", f"/v1/channels/room:lobby/messages/{seq}")
+
+    for player in (ann, bob):
+        player.until(f"return {_LINES}.length === 1 && {_LINES}[0].querySelector('.text').textContent === 'kept'")
+    bob.reload()
+    bob.until_shown("#lines .line .text", "kept")
+    assert bob.until(f"return {_LINES}.length") == 1

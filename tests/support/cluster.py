@@ -15,6 +15,7 @@ import msgspec
 from actors.runtime import Answer, Blueprint, Caller, Feature, Node, NodeOptions, Outside, SessionRef, Ticket
 from actors.runtime.context import Command, Follow
 from actors.runtime.observer import RuntimeEvent
+from actors.runtime.topics import Frame
 from protocol import Message, Request, Wire, digest
 from storage import NodeRow
 from storage.bus import Receive
@@ -41,7 +42,7 @@ class BusLink(LocalBus):
         """While it is a list, what goes out is kept here instead."""
         self.sent: list[str] = []
         """Channels of what went out, in order."""
-        self._notice: Callable[[], None] = lambda: None
+        self._notices: list[Callable[[], None]] = []
 
     def publish(self, channel: str, payload: bytes) -> None:
         self.sent.append(channel)
@@ -61,12 +62,13 @@ class BusLink(LocalBus):
         await super().subscribe(channel, heard)
 
     def on_gap(self, notice: Callable[[], None]) -> None:
-        self._notice = notice
+        self._notices.append(notice)
 
     def reconnect(self) -> None:
         """End a ``cut``, as after a lost connection."""
         self.cut = False
-        self._notice()
+        for notice in self._notices:
+            notice()
 
     def let_go(self, *, backwards: bool = False) -> None:
         """Send what was kept."""
@@ -131,9 +133,9 @@ class Member:
 
     def __init__(self, cluster: "Cluster", name: str) -> None:
         self.name = name
-        self.store = StoreLink(cluster.store)
-        self.bus = BusLink(cluster.hub)
-        self.clock = ClockView(cluster.clock)
+        self.store = cluster.link_store(name)
+        self.bus = cluster.link_bus(name)
+        self.clock = cluster.view_clock(name)
         self.events: list[RuntimeEvent] = []
         """What the runtime has told its observer."""
         self.commands: list[Command] = []
@@ -148,9 +150,9 @@ class Member:
             bus=self.bus,
             ranks=cluster.ranks,
             clock=self.clock,
-            random=Random(name),
+            random=cluster.random_of(name),
             observe=self._observe,
-            frame=_frame,
+            frame=cluster.frame,
             digest=digest,
             shared_bus=True,
             epoch="e1",
@@ -224,22 +226,50 @@ class Member:
 class Cluster:
     """See the module. ``north = await cluster.start("north")`` brings a node up."""
 
-    def __init__(self, features: Sequence[Feature[Any]], options: NodeOptions = OPTIONS) -> None:
+    def __init__(
+        self, features: Sequence[Feature[Any]], options: NodeOptions = OPTIONS, clock: FakeClock | None = None
+    ) -> None:
         self.blueprint = Blueprint(features)
         self.options = options
-        self.clock = FakeClock()
-        self.store = MemoryStore(self.blueprint.migrations(), self.clock.now_ms)
-        self.hub = LocalHub()
+        self.clock = clock or FakeClock()
+        self.store = self.make_store()
+        self.hub = self.make_hub()
         self.ranks = LocalRanks()
+        self.frame: Frame = _frame
         self.members: dict[str, Member] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+
+    # What nodes share and are given; another world has it made of other things (tests/simulation).
+    def make_store(self) -> MemoryStore:
+        """The store."""
+        return MemoryStore(self.blueprint.migrations(), self.clock.now_ms)
+
+    def make_hub(self) -> LocalHub:
+        """The bus."""
+        return LocalHub()
+
+    def link_store(self, _name: str) -> StoreLink:
+        """A node's way to the store."""
+        return StoreLink(self.store)
+
+    def link_bus(self, _name: str) -> BusLink:
+        """A node's way to the others."""
+        return BusLink(self.hub)
+
+    def view_clock(self, _name: str) -> ClockView:
+        """A node's clock."""
+        return ClockView(self.clock)
+
+    def random_of(self, name: str) -> Random:
+        """A node's dice."""
+        return Random(name)
 
     async def start(self, name: str) -> Member:
         """A node that serves, known to the others."""
         assert self._group is not None, "the cluster is not running"
         member = self.members[name] = Member(self, name)
-        self._tasks[name] = self._group.create_task(_serve(member), name=name)
+        self._tasks[name] = self._group.create_task(serve(member), name=name)
         await settle()
         assert member.node.membership.serving, f"{name} does not serve"
         if len(self.members) > 1:
@@ -249,10 +279,11 @@ class Cluster:
     async def stop(self, member: Member) -> None:
         """End a node in good order."""
         member.stopping.set()
-        task = self._tasks.pop(member.name)
+        task = self._tasks[member.name]
         for _ in range(100):
             await settle()
             if task.done():
+                del self._tasks[member.name]
                 return
             await self.clock.advance(0.1)
         raise AssertionError(f"{member.name} does not end")
@@ -299,7 +330,8 @@ class Cluster:
             await settle()
 
 
-async def _serve(member: Member) -> None:
+async def serve(member: Member) -> None:
+    """Run the node until it is told to stop."""
     try:
         async with member.bus.running(), member.node.running():
             await member.stopping.wait()
