@@ -5,6 +5,8 @@ topic of that name. Scores do not come here: they are their players' (actors/lea
 that everybody plays is no bottleneck.
 """
 
+from itertools import islice
+
 import msgspec
 from msgspec import Struct
 
@@ -18,7 +20,7 @@ from actors.leaderboards.definition import (
     refuse_odd_definition,
     table_of,
 )
-from actors.leaderboards.errors import BoardNotFound, TooManyBoards
+from actors.leaderboards.errors import BoardNotFound, PeriodNotFound, TooManyBoards
 from actors.leaderboards.index import PagesTicket, entries_of, keeper_of
 from actors.leaderboards.keeper import Keeper
 from actors.leaderboards.messages import SHOWN, Entry, LeaderboardChanged, LeaderboardReset
@@ -39,11 +41,13 @@ from actors.leaderboards.tables import ALL_BOARDS, STATEMENTS
 from actors.runtime import Context, Feature, FetchTicket, Reach
 from actors.staff import audit
 from protocol import Tell
-from storage import Migration, Of, Top, Upsert
+from storage import Migration, Of, StoreDown, Top, Upsert
 
 BOARD_LIMIT = 500  # boards there may be: every node has all definitions in memory
 SHOW_MS = 250  # between two events for watchers
+AGAIN_MS = 1_000  # before they are read again, where the database did not answer
 STUCK_MS = 5_000  # after which a reading of the first places is taken to be lost
+NOTED_AT_ONCE = 100  # ended periods written down in one turn, about 2 ms; a board that was away for long has more
 
 
 class CheckTicket(FetchTicket, frozen=True, kw_only=True):
@@ -70,9 +74,9 @@ class FillCall(Tell, tag="leaderboard.fill_call", frozen=True, kw_only=True):
 
 
 class ShowCall(Tell, tag="leaderboard.show_call", frozen=True, kw_only=True):
-    """Read the first places, after a pause."""
+    """Read the first places of the present period, after a pause."""
 
-    table: Table
+    board: str
     pause_ms: int
 
 
@@ -82,6 +86,10 @@ class ShowRead(Tell, tag="leaderboard.show_read", frozen=True, kw_only=True):
     period: str
     top: list[Entry]
     size: int
+
+
+class ShowFailed(Tell, tag="leaderboard.show_failed", frozen=True, kw_only=True):
+    """They could not be read."""
 
 
 # What is kept.
@@ -133,11 +141,12 @@ def define(ctx: Context, kept: Kept, msg: BoardDefine) -> DefineTicket:
         raise TooManyBoards(f"there are {BOARD_LIMIT} boards")
     before = kept.row
     kept.row = BoardRow(msg.definition, _revision(before, msg.definition))
+    ctx.keep(Upsert("leaderboard_boards", {"board": ctx.key, "body": msgspec.msgpack.encode(kept.row)}, ("board",)))
+    span = Board(ctx.key, kept.row).span(ctx.now_ms)
     if before is None:
         kept.noted_ms = ctx.now_ms
-    ctx.keep(Upsert("leaderboard_boards", {"board": ctx.key, "body": msgspec.msgpack.encode(kept.row)}, ("board",)))
-    board = Board(ctx.key, kept.row)
-    span = board.span(ctx.now_ms)
+    elif before.revision != kept.row.revision:
+        _leave(ctx, kept, Board(ctx.key, before), span.name)
     _wait_for_reset(ctx, span.end_ms)
     reply = BoardDefined(
         board=ctx.key,
@@ -162,6 +171,7 @@ def define(ctx: Context, kept: Kept, msg: BoardDefine) -> DefineTicket:
 async def spread(ticket: DefineTicket, reach: Reach) -> BoardDefined:
     """Have every node know the definition: who has the answer may count on it everywhere."""
     await reach.replicas.spread(boards.name)
+    keeper_of(reach).touch(ticket.reply.board)
     return ticket.reply
 
 
@@ -169,7 +179,7 @@ def _revision(before: BoardRow | None, after: Definition) -> int:
     if before is None:
         return 1
     was = before.definition
-    return before.revision + ((was.operator, was.order) != (after.operator, after.order))
+    return before.revision + ((was.operator, was.order, was.reset) != (after.operator, after.order, after.reset))
 
 
 # Periods.
@@ -179,18 +189,44 @@ def reset(ctx: Context, kept: Kept, _msg: ResetDue) -> None:
     if kept.row is None:
         return
     board = Board(ctx.key, kept.row)
+    last = _note_ended(ctx, kept, board)
     span = board.span(ctx.now_ms)
-    ended = board.ended(kept.noted_ms, ctx.now_ms)
-    for old in ended:
-        row = {"board": ctx.key, "period": old.name, "started_ms": old.start_ms, "ended_ms": old.end_ms}
-        ctx.keep(Upsert("leaderboard_periods", row, ("board", "period")))
-    if ended:
-        kept.noted_ms = ended[-1].end_ms or ctx.now_ms
-        ctx.log.info("leaderboard.reset", ended=ended[-1].name, period=span.name, periods=len(ended))
-        said = LeaderboardReset(board=ctx.key, ended=ended[-1].name, period=span.name)
-        ctx.publish(ctx.actor, said, ephemeral=True)
+    if span.end_ms is not None and kept.noted_ms < span.start_ms:
+        ctx.at(ctx.now_ms, "reset", ResetDue())  # there are more, for the next turn
+        return
+    if last is not None:
+        _say_reset(ctx, last, span.name)
         _show_again(ctx, ctx.use(show))
     _wait_for_reset(ctx, span.end_ms)
+
+
+def _note_ended(ctx: Context, kept: Kept, board: Board) -> str | None:
+    """Write down the next ended periods; the last of them."""
+    last = None
+    for span in islice(board.ended(kept.noted_ms, ctx.now_ms), NOTED_AT_ONCE):
+        assert span.end_ms is not None
+        _note(ctx, kept, span.name, max(span.start_ms, kept.noted_ms), span.end_ms)
+        last = span.name
+    return last
+
+
+def _leave(ctx: Context, kept: Kept, board: Board, period: str) -> None:
+    """End the present period of a definition that is no more, before its time."""
+    _note_ended(ctx, kept, board)
+    span = board.span(ctx.now_ms)
+    _note(ctx, kept, span.name, max(span.start_ms, kept.noted_ms), ctx.now_ms)
+    _say_reset(ctx, span.name, period)
+
+
+def _note(ctx: Context, kept: Kept, period: str, started_ms: int, ended_ms: int) -> None:
+    row = {"board": ctx.key, "period": period, "started_ms": started_ms, "ended_ms": ended_ms}
+    ctx.keep(Upsert("leaderboard_periods", row, ("board", "period")))
+    kept.noted_ms = ended_ms
+
+
+def _say_reset(ctx: Context, ended: str, period: str) -> None:
+    ctx.log.info("leaderboard.reset", ended=ended, period=period)
+    ctx.publish(ctx.actor, LeaderboardReset(board=ctx.key, ended=ended, period=period), ephemeral=True)
 
 
 def _wait_for_reset(ctx: Context, end_ms: int | None) -> None:
@@ -256,8 +292,11 @@ def fill(ctx: Context, _kept: Kept, msg: BoardFill) -> BoardFilling:
 
     Raises:
         BoardNotFound: there is no such board.
+        PeriodNotFound: the period is over, the index has let go of it.
     """
     board = find_board(ctx.replica(boards), ctx.key)
+    if board.is_over(msg.period, ctx.now_ms):
+        raise PeriodNotFound(f"{msg.period} is over")
     ctx.call(FillCall(table=board.table(msg.period)))
     return BoardFilling()
 
@@ -286,21 +325,34 @@ def say(ctx: Context, shown: Show, msg: ShowRead) -> None:
         _show_again(ctx, shown)
 
 
+@show.hears(ShowFailed)
+def try_again(ctx: Context, shown: Show, _msg: ShowFailed) -> None:
+    """Watchers are to see the last of the changes, if there is no other after it."""
+    shown.shown_ms, shown.asked_ms = ctx.now_ms + AGAIN_MS, 0
+    _show_again(ctx, shown)
+
+
 @show.calls(ShowCall)
-async def read_first(call: ShowCall, reach: Reach) -> ShowRead:
+async def read_first(call: ShowCall, reach: Reach) -> ShowRead | ShowFailed:
     """Read the first places."""
     await reach.clock.sleep(call.pause_ms / 1000)
-    page = await keeper_of(reach).read(call.table, Top(0, SHOWN))
-    return ShowRead(period=call.table.period, top=entries_of(page), size=page.size)
+    board: Board | None = reach.replica(boards).get(call.board)
+    if board is None:
+        return ShowFailed()
+    table = board.table(board.span(reach.clock.now_ms()).name)
+    try:
+        page = await keeper_of(reach).read(table, Top(0, SHOWN))
+    except StoreDown:
+        return ShowFailed()
+    return ShowRead(period=table.period, top=entries_of(page), size=page.size)
 
 
 def _show_again(ctx: Context, shown: Show) -> None:
-    board = ctx.replica(boards).get(ctx.key)
-    if board is None:
+    if ctx.key not in ctx.replica(boards):
         return
     if shown.asked_ms + STUCK_MS > ctx.now_ms:
         shown.again = True
         return
     shown.asked_ms, shown.again = ctx.now_ms, False
     pause_ms = max(0, shown.shown_ms + SHOW_MS - ctx.now_ms)
-    ctx.call(ShowCall(table=board.table(board.span(ctx.now_ms).name), pause_ms=pause_ms))
+    ctx.call(ShowCall(board=ctx.key, pause_ms=pause_ms))

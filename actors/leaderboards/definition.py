@@ -1,23 +1,26 @@
 """What a board is: as staff defines it, and as every node knows it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
+import structlog
 from msgspec import Meta, Struct
 
 from actors.leaderboards.errors import BoardNotFound, PeriodNotFound
 from actors.schedule import Repeat, Schedule
-from protocol import INT64_MAX, INT64_MIN, Int64, Invalid, clean
+from protocol import INT64_MAX, INT64_MIN, GuildhallError, Int64, Invalid, clean
 from storage import RankTable
 
+log = structlog.get_logger()
 WITHOUT_END = "all"  # the one period of a board that is never reset
 TITLE_LIMIT = 100  # characters, after cleaning
 
 
-class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A board as staff defines it; every field has a default."""
+class Definition(Struct, frozen=True, kw_only=True):
+    """A board as staff defines it; every field has a default. A node of an older release passes over fields that it
+    does not know."""
 
     title: Annotated[str, Meta(max_length=TITLE_LIMIT, extra={"text": clean})] = ""
     """For people."""
@@ -43,7 +46,8 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class BoardRow(Struct, frozen=True, array_like=True):
-    """A definition as it is kept. ``revision`` rises when scores of before cannot be compared with those of after."""
+    """A definition as it is kept. ``revision`` rises when scores of before cannot be compared with those of after: its
+    periods have other names, so that whatever a period's name stands for never changes."""
 
     definition: Definition
     revision: int
@@ -86,12 +90,16 @@ class Board:
         period = self._schedule.period(now_ms)
         return Span(self._named(period.name), period.start_ms, period.end_ms)
 
-    def ended(self, after_ms: int, now_ms: int) -> list[Span]:
-        """Periods whose end lies after ``after_ms`` and not after ``now_ms``, oldest first."""
-        if self._schedule is None:
-            return []
-        ended = self._schedule.ended(after_ms, now_ms)
-        return [Span(self._named(period.name), period.start_ms, period.end_ms) for period in ended]
+    def ended(self, after_ms: int, now_ms: int) -> Iterator[Span]:
+        """Periods whose end lies after ``after_ms`` and not after ``now_ms``, oldest first; see ``Schedule.ended``."""
+        if self._schedule is not None:
+            for period in self._schedule.ended(after_ms, now_ms):
+                yield Span(self._named(period.name), period.start_ms, period.end_ms)
+
+    def is_over(self, period: str, now_ms: int) -> bool:
+        """Whether a period lies before the present one."""
+        present = self.span(now_ms).name
+        return period != present and later(present, period)
 
     def table(self, period: str) -> Table:
         """The scores of a period."""
@@ -101,18 +109,34 @@ class Board:
         return period if self.revision == 1 else f"{period}~{self.revision}"
 
 
+def later(one: str, other: str) -> bool:
+    """Whether one period of a board begins after another one of it."""
+    return _place_in_time(one) > _place_in_time(other)
+
+
+def _place_in_time(period: str) -> tuple[int, str]:
+    start, _, revision = period.partition("~")
+    return int(revision or 1), start
+
+
 Boards = dict[str, Board]
 """Every board, by name."""
 
 
 def boards_of(rows: Sequence[tuple[str, bytes]]) -> Boards:
-    """The boards of (name, ``BoardRow`` as MessagePack)."""
-    return {name: _board(name, bytes(body)) for name, body in rows}
+    """The boards of (name, ``BoardRow`` as MessagePack); without those that this node cannot make sense of."""
+    boards = {name: _board(name, bytes(body)) for name, body in rows}
+    return {name: board for name, board in boards.items() if board is not None}
 
 
 @lru_cache(maxsize=1024)
-def _board(name: str, body: bytes) -> Board:
-    return Board(name, msgspec.msgpack.decode(body, type=BoardRow))
+def _board(name: str, body: bytes) -> Board | None:
+    try:
+        return Board(name, msgspec.msgpack.decode(body, type=BoardRow))
+    except (msgspec.MsgspecError, GuildhallError) as error:
+        # Of a newer release, or in a time zone that this machine does not have: one board less is better than no node.
+        log.error("leaderboard.not_understood", board=name, reason=str(error))
+        return None
 
 
 def find_board(boards: Boards, name: str) -> Board:

@@ -83,7 +83,7 @@ async def place(ticket: PlaceTicket, reach: Reach) -> LeaderboardSubmitted:
 
 async def place_quietly(call: PlaceCall, reach: Reach) -> None:
     """Put the score into the index."""
-    await keeper_of(reach).place(call.table, call.standing)
+    await keeper_of(reach).place_quietly(call.table, call.standing)
 
 
 async def read(ticket: PagesTicket, reach: Reach) -> LeaderboardEntries:

@@ -9,12 +9,11 @@ AT_ONCE = 200  # standings in one call; about 6 ms in process
 
 
 class Placing:
-    """Calls of ``place`` in one turn of the loop are one ``Ranks.put`` a table."""
+    """Calls of ``place`` in one turn of the loop are one ``Ranks.put`` a table, made by the first of them."""
 
-    def __init__(self, ranks: Ranks, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
-        self._tasks = tasks
-        self._waiting: dict[Table, list[tuple[Standing, asyncio.Future[Placed]]]] = {}
+        self._gathering: dict[Table, _Batch] = {}
 
     async def place(self, table: Table, standing: Standing) -> Placed:
         """``Ranks.put`` of one standing.
@@ -22,27 +21,32 @@ class Placing:
         Raises:
             Incomplete, RanksDown: as there.
         """
-        loop = asyncio.get_running_loop()
-        placed: asyncio.Future[Placed] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._start)
-        self._waiting.setdefault(table, []).append((standing, placed))
-        return await placed
-
-    def _start(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for table, pairs in waiting.items():
-            for start in range(0, len(pairs), AT_ONCE):
-                self._tasks.create_task(self._put(table, pairs[start : start + AT_ONCE]), name="ranks-put")
-
-    async def _put(self, table: Table, pairs: list[tuple[Standing, asyncio.Future[Placed]]]) -> None:
+        batch = self._gathering.get(table)
+        if batch is not None and len(batch.standings) < AT_ONCE:
+            batch.standings.append(standing)
+            number = len(batch.standings) - 1
+            return (await asyncio.shield(batch.placed))[number]
+        batch = self._gathering[table] = _Batch(standing)
         try:
-            answers = await self._ranks.put(table.ranks, [standing for standing, _ in pairs])
+            await asyncio.sleep(0)  # noqa: TID251 - no time passes, the others of this turn come in
+            if self._gathering.get(table) is batch:
+                del self._gathering[table]
+            placed = await self._ranks.put(table.ranks, batch.standings)
         except (Incomplete, RanksDown) as error:
-            for _, placed in pairs:
-                if not placed.done():
-                    placed.set_exception(type(error)(*error.args))
-            return
-        for (_, placed), answer in zip(pairs, answers, strict=True):
-            if not placed.done():
-                placed.set_result(answer)
+            batch.fail(error)
+            raise
+        except BaseException:
+            batch.fail(RanksDown("whoever asked has given up"))
+            raise
+        batch.placed.set_result(placed)
+        return placed[0]
+
+
+class _Batch:
+    def __init__(self, first: Standing) -> None:
+        self.standings = [first]
+        self.placed: asyncio.Future[list[Placed]] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: Incomplete | RanksDown) -> None:
+        self.placed.set_exception(type(error)(*error.args))
+        self.placed.exception()  # seen: nobody else may be waiting

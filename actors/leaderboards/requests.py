@@ -7,8 +7,8 @@ from protocol import Id, Reply, Request
 
 
 class BoardDefined(Reply, tag="leaderboard.defined", frozen=True, kw_only=True):
-    """A board as it is: ``period`` is the present one, ``ends_at`` its end. ``revision`` rises when the operator or the
-    order changes: scores begin anew then."""
+    """A board as it is: ``period`` is the present one, ``ends_at`` its end. ``revision`` rises when the operator, the
+    order or the reset changes: scores begin anew then, in periods with other names."""
 
     board: str
     definition: Definition

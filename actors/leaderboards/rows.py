@@ -1,8 +1,11 @@
 """Ranks from the database: of periods that are over, and while the index is away. Right, and slow for large tables."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from actors.leaderboards.definition import Table
 from actors.leaderboards.requests import BoardChecked
-from actors.leaderboards.tables import all_after, better_than, page_of, rows_of, size_of, standing_of
+from actors.leaderboards.tables import all_after, counts_between, page_of, rows_of, size_of, standing_of
 from storage import Around, Incomplete, Of, Page, Ranked, Ranks, Standing, Store, Top
 from storage.ranks import PAGE_LIMIT
 
@@ -18,17 +21,14 @@ async def page_by_rows(store: Store, table: Table, what: Top | Around | Of) -> P
         case Around(owner, limit):
             return Page(size, await _around(store, table, owner, limit, size))
         case Of(owners):
-            rows = await store.select(*rows_of(table, owners))
-            entries = [await _ranked(store, table, standing_of(row)) for row in rows]
-            return Page(size, sorted(entries, key=lambda ranked: ranked.rank))
+            return Page(size, await _ranked(store, table, owners))
 
 
 async def _around(store: Store, table: Table, owner: str, limit: int, size: int) -> list[Ranked]:
-    rows = await store.select(*rows_of(table, [owner]))
-    if not rows:
+    found = await _ranked(store, table, [owner])
+    if not found:
         return []
-    rank = (await _ranked(store, table, standing_of(rows[0]))).rank
-    start = max(0, min(rank - 1 - limit // 2, size - limit))
+    start = max(0, min(found[0].rank - 1 - limit // 2, size - limit))
     return await _from_top(store, table, Top(start, limit))
 
 
@@ -37,38 +37,59 @@ async def _from_top(store: Store, table: Table, top: Top) -> list[Ranked]:
     return [Ranked(rank, standing_of(row)) for rank, row in enumerate(rows, start=top.start + 1)]
 
 
-async def _ranked(store: Store, table: Table, standing: Standing) -> Ranked:
-    ((better,),) = await store.select(*better_than(table, standing))
-    return Ranked(better + 1, standing)
+async def _ranked(store: Store, table: Table, owners: Sequence[str]) -> list[Ranked]:
+    if not owners:
+        return []
+    rows = sorted(await store.select(*rows_of(table, owners)))
+    if not rows:
+        return []
+    counts = dict(await store.select(*counts_between(table, [row[:4] for row in rows])))
+    above = accumulate(counts.get(n, 0) for n in range(len(rows)))
+    return [Ranked(count + 1, standing_of(row[4:])) for count, row in zip(above, rows, strict=True)]
 
 
 async def compare(store: Store, ranks: Ranks, table: Table) -> BoardChecked:
-    """Compare every row of the table with what the index says of its owner."""
-    rows, different, examples = 0, 0, []
-    owner = ""
+    """Compare every row of the table with what the index says of its owner.
+
+    Owners who differ are looked at once more: between a commit and its place in the index there is a moment.
+    """
+    rows, owner = 0, ""
+    differing: list[str] = []
     try:
         size = (await ranks.read(table.ranks, Top(0, 1))).size
         while found := await store.select(*all_after(table, owner, PAGE_LIMIT)):
             standings = [standing_of(row) for row in found]
-            page = await ranks.read(table.ranks, Of([standing.owner for standing in standings]))
-            indexed = {ranked.standing.owner: ranked.standing for ranked in page.entries}
-            for standing in standings:
-                rows += not standing.removed
-                if indexed.get(standing.owner) != (None if standing.removed else standing):
-                    different += 1
-                    examples.append(standing.owner)
+            rows += sum(not standing.removed for standing in standings)
+            differing += await _differing(ranks, table, standings)
             owner = standings[-1].owner
+        if len(differing) <= PAGE_LIMIT:
+            differing = await _still_differing(store, ranks, table, differing)
     except Incomplete:
         ((count,),) = await store.select(*size_of(table))
         return BoardChecked(
             board=table.board, period=table.period, rows=count, ranked=None, different=count, examples=[]
         )
-    different += max(0, size - rows)
     return BoardChecked(
         board=table.board,
         period=table.period,
         rows=rows,
         ranked=size,
-        different=different,
-        examples=examples[:EXAMPLES],
+        different=len(differing) + max(0, size - rows),
+        examples=differing[:EXAMPLES],
     )
+
+
+async def _differing(ranks: Ranks, table: Table, standings: Sequence[Standing]) -> list[str]:
+    page = await ranks.read(table.ranks, Of([standing.owner for standing in standings]))
+    indexed = {ranked.standing.owner: ranked.standing for ranked in page.entries}
+    return [each.owner for each in standings if indexed.get(each.owner) != (None if each.removed else each)]
+
+
+async def _still_differing(store: Store, ranks: Ranks, table: Table, owners: Sequence[str]) -> list[str]:
+    if not owners:
+        return []
+    rows = await store.select(*rows_of(table, owners))
+    standings = {standing.owner: standing for standing in (standing_of(row[4:]) for row in rows)}
+    page = await ranks.read(table.ranks, Of(owners))
+    indexed = {ranked.standing.owner: ranked.standing for ranked in page.entries}
+    return [owner for owner in owners if indexed.get(owner) != standings.get(owner)]

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.leaderboards import index
 from actors.leaderboards.board import boards
-from actors.leaderboards.definition import Board, Table, find_board, table_of
+from actors.leaderboards.definition import Board, Table, find_board, later, table_of
 from actors.leaderboards.errors import (
     BoardClosed,
     BoardEnded,
@@ -162,7 +162,7 @@ def remove(ctx: Context, mine: Scores, msg: ScoreRemove) -> ScoreRemoved:
     """
     board = find_board(ctx.replica(boards), msg.board)
     table, before = _present(ctx, mine, board)
-    if before is None or before.removed:
+    if before is None or before.removed or before.period != table.period:
         raise ScoreNotFound(f"{msg.owner} has no score on {msg.board} in {table.period}")
     gone = Score(table.period, before.score, before.subscore, ctx.stamp(), before.changes + 1, removed=True)
     standing = _write(ctx, table, before, gone, None)
@@ -238,8 +238,15 @@ def unwatch(ctx: Context, _mine: Scores, msg: LeaderboardUnwatch) -> Leaderboard
 
 # Rules.
 def _present(ctx: Context, mine: Scores, board: Board) -> tuple[Table, Score | None]:
-    """The table of this moment, and what the player had on the board before, in whatever period."""
-    return board.table(board.span(ctx.now_ms).name), mine.boards.get(board.name)
+    """The table of this moment, and what the player had on the board before, in whatever period.
+
+    A player's period never goes back: where the node that the actor was on is ahead of this one, by its clock or in
+    what it knows of the board, what counts there goes on to count.
+    """
+    period, before = board.span(ctx.now_ms).name, mine.boards.get(board.name)
+    if before is not None and later(before.period, period):
+        period = before.period
+    return board.table(period), before
 
 
 def _entered(
@@ -277,13 +284,13 @@ def _write(ctx: Context, table: Table, before: Score | None, score: Score, extra
     Raises:
         Invalid: ``extra`` is too large; nothing was changed.
     """
+    packed = msgspec.msgpack.encode(extra) if extra else None
+    if packed is not None and len(packed) > DATA_BYTES:
+        raise Invalid(f"data takes more than {DATA_BYTES} bytes")
     name = ctx.look(profile).name or ctx.key
     standing = Standing(ctx.key, name, score.score, score.subscore, score.at_us, score.changes, score.removed)
     if score is before:
         return standing
-    packed = msgspec.msgpack.encode(extra) if extra else None
-    if packed is not None and len(packed) > DATA_BYTES:
-        raise Invalid(f"data takes more than {DATA_BYTES} bytes")
     ctx.use(scores).boards[table.board] = score
     ctx.keep(Upsert("leaderboard_entries", entry_row(table, standing, packed), ("board", "period", "owner")))
     return standing

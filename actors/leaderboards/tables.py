@@ -53,6 +53,7 @@ ALL_BOARDS = "SELECT board, body FROM leaderboard_boards ORDER BY board"
 PAST = "SELECT period, started_ms, ended_ms FROM leaderboard_periods WHERE board = ? ORDER BY ended_ms DESC LIMIT ?"
 
 Query = tuple[str, list[Any]]
+_STANDING = "owner, name, score, subscore, at_us, changes, removed"
 
 
 def entry_row(table: Table, standing: Standing, packed: bytes | None) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def all_after(table: Table, owner: str, limit: int, *, since_us: int = 0) -> Que
 # Ranks without the index: of old periods, and while the index is away.
 def size_of(table: Table) -> Query:
     """How many are ranked."""
-    return _count(table, "")
+    sql = "SELECT COUNT(*) FROM leaderboard_entries WHERE board = ? AND period = ? AND removed = 0"
+    return sql, [table.board, table.period]
 
 
 def page_of(table: Table, top: Top) -> Query:
@@ -98,28 +100,32 @@ def page_of(table: Table, top: Top) -> Query:
 
 
 def rows_of(table: Table, owners: Sequence[str]) -> Query:
-    """The ranked ones among ``owners``."""
+    """The ranked ones among ``owners``: (place, subplace, at_us, owner), by which they sort as they rank, then what
+    ``standing_of`` takes. In a period from before its board got another order, the places still follow that one."""
+    columns = f"place, subplace, at_us, owner, {_STANDING}"
     marks = ", ".join("?" * len(owners))
-    return _standings(table, f"AND removed = 0 AND owner IN ({marks})", *owners)
+    sql = f"SELECT {columns} FROM leaderboard_entries WHERE board = ? AND period = ? AND removed = 0 AND owner IN ({marks})"  # noqa: S608, E501
+    return sql, [table.board, table.period, *owners]
 
 
-def better_than(table: Table, standing: Standing) -> Query:
-    """How many stand above ``standing``."""
-    place, subplace = _place(table, standing.score), _place(table, standing.subscore)
-    later = "(at_us < ? OR (at_us = ? AND owner < ?))"
-    which = f"AND place <= ? AND (place < ? OR (place = ? AND (subplace < ? OR (subplace = ? AND {later}))))"
-    same = (standing.at_us, standing.at_us, standing.owner)
-    return _count(table, which, place, place, place, subplace, subplace, *same)
+def counts_between(table: Table, keys: Sequence[tuple[int, int, int, str]]) -> Query:
+    """(n, count): how many stand below key n - 1 and above key n, of keys in rising order; one reading for all."""
+    above = "place < ? OR (place = ? AND (subplace < ? OR (subplace = ? AND (at_us < ? OR (at_us = ? AND owner < ?)))))"
+    cases = " ".join(f"WHEN {above} THEN {n}" for n in range(len(keys)))
+    sql = (
+        f"SELECT CASE {cases} ELSE {len(keys)} END AS n, COUNT(*) FROM leaderboard_entries"  # noqa: S608
+        " WHERE board = ? AND period = ? AND removed = 0 GROUP BY n"
+    )
+    values = [
+        value
+        for place, subplace, at_us, owner in keys
+        for value in (place, place, subplace, subplace, at_us, at_us, owner)
+    ]
+    return sql, [*values, table.board, table.period]
 
 
 def _standings(table: Table, which: str, *values: Any) -> Query:
-    columns = "owner, name, score, subscore, at_us, changes, removed"
-    sql = f"SELECT {columns} FROM leaderboard_entries WHERE board = ? AND period = ? {which}"  # noqa: S608
-    return sql, [table.board, table.period, *values]
-
-
-def _count(table: Table, which: str, *values: Any) -> Query:
-    sql = f"SELECT COUNT(*) FROM leaderboard_entries WHERE board = ? AND period = ? AND removed = 0 {which}"  # noqa: S608
+    sql = f"SELECT {_STANDING} FROM leaderboard_entries WHERE board = ? AND period = ? {which}"  # noqa: S608
     return sql, [table.board, table.period, *values]
 
 

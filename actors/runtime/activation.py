@@ -259,6 +259,8 @@ class Activation:
             if isinstance(done.result, Ran):
                 done.result.tells = []
                 self._host.release(self.address, done.result)
+                if isinstance(done.result.reply, Ticket) and done.result.reply.kept:
+                    self._host.redeem(done.result.reply, _nobody)
 
     # Commit (Committable).
     def collect(self) -> ActorWrite | None:
@@ -418,3 +420,7 @@ class Activation:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
         self._waiters.keep(lambda envelope: not envelope.finished)
+
+
+def _nobody(_answer: Answer) -> None:
+    """Whoever asks again redeems it once more."""

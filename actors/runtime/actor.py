@@ -143,6 +143,8 @@ class Actor:
         kept = window.ops.get(op) if window else None
         if kept is None:
             return reply
+        if isinstance(kept.reply, bytes) and not kept.reply.startswith(TICKET):
+            kept.reply = self._tools.decode_reply(kept.reply)
         if isinstance(kept.reply, Reply):
             return kept.reply
         structs.force_setattr(reply, "re", op)

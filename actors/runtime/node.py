@@ -157,6 +157,9 @@ class Node:
             services=self._services,
         )
         self.queries.attach(self.reach)
+        for feature in blueprint.features:
+            if feature.service is not None:
+                self._services[feature.name] = feature.service(self.reach)
         self._due = DuePoller(store=outside.store, membership=self.membership, router=self.router, clock=clock)
         self.membership.on_lapse(self.host.drop_all)
 
@@ -173,10 +176,8 @@ class Node:
             await parts.enter_async_context(self.hub.running())
             await parts.enter_async_context(self.relay.running())
             await parts.enter_async_context(self._due.running())
-            for feature in self.blueprint.features:
-                if feature.service is not None:
-                    service = self._services[feature.name] = feature.service(self.reach)
-                    await parts.enter_async_context(service.running())
+            for service in self._services.values():
+                await parts.enter_async_context(service.running())
             yield self
 
     async def drain(self, within_s: float) -> bool:

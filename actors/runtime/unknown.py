@@ -28,6 +28,10 @@ class Unknown:
 
     def encode(self, state: Struct) -> bytes:
         """The slice as it is saved; objects that are no longer part of ``state`` are forgotten."""
+        config = state.__struct_config__
+        if self._found.keys() == {id(state)} and not config.array_like and config.tag is None:
+            names = zip(state.__struct_encode_fields__, state.__struct_fields__, strict=True)
+            return _encode({wire: getattr(state, name) for wire, name in names} | self._found[id(state)][1])
         kept: Found = {}
         body = _encode(self._plain(state, kept))
         self._found = kept

@@ -116,7 +116,7 @@ def leaderboard_routes(at: Endpoints, desk: Desk, changes: Changes) -> list[HTTP
         TooManyBoards,
     )
     async def define(board: Board, data: Annotated[BoardOrder, Body()], request: Asked) -> Response[BoardDefined]:
-        """Define a board, or define it anew. With another operator or order its scores begin anew."""
+        """Define a board, or define it anew. With another operator, order or reset its scores begin anew."""
         definition = settled(settled(data).definition())
         return await changes.run(
             request, lambda id_, by: BoardDefine(id=id_, board=board, definition=definition, by=by)

@@ -3,7 +3,7 @@
 Times are written as on the clock of their zone, with its offset: what a player there would read.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice, pairwise
 from time import perf_counter
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actors.schedule import Period, Repeat, Schedule, ScheduleInvalid, ScheduleNever, ZoneUnknown
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 def ms(text: str) -> int:
@@ -360,7 +360,7 @@ class TestRefusals:
             "0 0 5-1 * *",
             "0 */0 * * *",
             "0 -1 * * *",
-            "٠ 0 * * *",
+            "\u0660 0 * * *",
             "0 0 * * MON#6",
             "0 0 * * *; DROP",
         ],
@@ -381,9 +381,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "zone",
-        ["Mars/Olympus", "europe/berlin", "Europe", "../etc/passwd", "/etc/localtime", "GMT+3", "a\0b", "é", "."]
-        # What a machine may have beside the zones, and another machine otherwise or not at all.
-        + ["localtime", "posixrules", "right/Europe/Berlin", "zone.tab"],
+        [
+            *("Mars/Olympus", "europe/berlin", "Europe", "../etc/passwd", "/etc/localtime", "GMT+3", "a\0b", "é", "."),
+            # What a machine may have beside the zones, and another machine otherwise or not at all.
+            *("localtime", "posixrules", "right/Europe/Berlin", "zone.tab"),
+        ],
     )
     def test_a_zone_that_is_not_in_the_iana_database(self, zone: str) -> None:
         with pytest.raises(ZoneUnknown) as refusal:
@@ -398,10 +400,3 @@ class TestRefusals:
                 schedule("0 0 */29 2 3#5", "Europe/Berlin")
 
         assert min(_took(search) for _ in range(5)) < 0.02
-
-
-def test_the_zones_are_those_of_the_package_on_every_machine() -> None:
-    """Every zone that the tables name can be loaded."""
-    for zone in ZONES:
-        assert schedule("0 0 * * *", zone).period(ms("2026-01-01T12:00")).end_ms - ms("2026-01-01T12:00") <= DAY_MS
-    assert timedelta(days=1) == timedelta(milliseconds=DAY_MS)
