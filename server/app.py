@@ -22,6 +22,7 @@ from server.auth import Tokens
 from server.auth_jwks import RemoteKeys
 from server.config import Config
 from server.doctor import Finding, look_at_boards
+from server.doctor_rows import again, look_at_rows
 from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
@@ -38,6 +39,7 @@ from storage import migrate as migrate_store
 
 log = structlog.get_logger()
 TEXT_CHARS = 2000  # of a chat line; told to clients in the welcome
+LOOK_AGAIN_S = 2.0  # the doctor believes what it sees twice: by then what was on its way has arrived
 SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 
 
@@ -72,14 +74,19 @@ async def inspect(config: Config, kind: str, key: str) -> dict[str, Any]:
         return await inspection.inspect(store, blueprint(), f"{kind}:{key}")
 
 
-async def doctor(config: Config) -> list[Finding]:
-    """What is kept in two places, and whether it agrees."""
-    now_ms = SystemClock().now_ms()
+async def doctor(config: Config, clock: Clock | None = None) -> list[Finding]:
+    """What does not agree in the database, and between it and the index of ranks."""
+    clock = clock or SystemClock()
+    now_ms = clock.now_ms()
     async with look_into_store(config.store.url) as store:
+        rows = await look_at_rows(store, now_ms)
+        if not all(finding.well for finding in rows):
+            await clock.sleep(LOOK_AGAIN_S)
+            rows = again(rows, await look_at_rows(store, now_ms))
         if config.bus.url == "local:":
-            return await look_at_boards(store, None, now_ms)
+            return rows + await look_at_boards(store, None, now_ms)
         async with open_ranks(config.bus.url, await _epoch(store)) as ranks:
-            return await look_at_boards(store, ranks, now_ms)
+            return rows + await look_at_boards(store, ranks, now_ms)
 
 
 class Server:

@@ -30,7 +30,7 @@ class App(Protocol):
         ...
 
     def doctor(self, config: Config) -> Coroutine[Any, Any, list[Any]]:
-        """What is kept in two places: a finding each, with ``text`` and ``well``."""
+        """What agrees in the database and what does not: findings with ``text`` and ``well``."""
         ...
 
     def inspect(self, config: Config, kind: str, key: str) -> Coroutine[Any, Any, dict[str, Any]]:
@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", help="print what the store holds of an actor, as JSON")
     inspect.add_argument("kind", help="e.g. guild")
     inspect.add_argument("id", help="e.g. 42")
-    add("doctor", help="compare what is kept in two places; exit code 1 where it differs")
+    add("doctor", help="look for what does not agree in a live database; exit code 1 where it finds any")
     add("config-reference")
     return parser
 

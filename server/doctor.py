@@ -1,6 +1,6 @@
 """``guildhall doctor``: whether what is kept in two places agrees. It looks and changes nothing.
 
-Leaderboards: the database holds the truth, the index the ranks.
+Leaderboards: the database holds the truth, the index the ranks. What else it looks for: ``doctor_rows``.
 """
 
 from msgspec import Struct

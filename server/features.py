@@ -12,6 +12,7 @@ from actors.moderation import moderation
 from actors.player import profile, sessions
 from actors.runtime import Blueprint, Feature
 from actors.staff import staff
+from actors.wallet import wallet
 
 FEATURES: tuple[Feature[Any], ...] = (
     profile,
@@ -24,6 +25,7 @@ FEATURES: tuple[Feature[Any], ...] = (
     world,
     channels,
     mail,
+    wallet,
     announced,
     broadcasts,
     boards,

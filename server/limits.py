@@ -54,6 +54,7 @@ RATES: Final[dict[str, Rate]] = {
     "leaderboard.top": Rate(per_s=5, burst=20),  # of a period that is over: goes through its rows in the database
     "leaderboard.around": Rate(per_s=5, burst=20),  # the same
     "leaderboard.list": Rate(per_s=5, burst=20),  # the same
+    "wallet.give": Rate(per_s=1, burst=5),  # each is three commits of two actors
     "guild.create": Rate(per_s=0.1, burst=1),  # each takes a name for ever
 }
 """Kinds of message that cost more than others, by tag."""

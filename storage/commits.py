@@ -284,6 +284,7 @@ def _timers(writes: Sequence[ActorWrite]) -> Put:
 # Records of rooms: any table, so names are checked and runs of the same statement are gathered.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
+
 class _Signature(NamedTuple):
     """What records must share to be gathered in one statement."""
 

@@ -148,12 +148,13 @@ def invite(ctx: Context, roster: Roster, msg: GuildInvite) -> GuildInviteSent:
     if msg.player not in roster.invites and len(roster.invites) >= INVITE_LIMIT:
         raise TooManyInvites(f"{ctx.actor} has {INVITE_LIMIT} open invitations")
     expires_ms = ctx.now_ms + int(OPEN_FOR_S * 1000)
+    made_ms = roster.invited_ms = max(ctx.now_ms, roster.invited_ms + 1)
     roster.invites.pop(msg.player, None)
-    roster.invites[msg.player] = Invite(by=ctx.caller, made_ms=ctx.now_ms, expires_ms=expires_ms)
+    roster.invites[msg.player] = Invite(by=ctx.caller, made_ms=made_ms, expires_ms=expires_ms)
     ctx.publish(ctx.actor, InviteOpened(player=msg.player, by=ctx.caller, expires_at=expires_ms))
     ctx.tell(
         f"player:{msg.player}",
-        Invited(name=roster.name, by=ctx.caller, made_ms=ctx.now_ms, expires_ms=expires_ms),
+        Invited(name=roster.name, by=ctx.caller, made_ms=made_ms, expires_ms=expires_ms),
     )
     write_invited(ctx, roster, msg.player, expires_ms)
     _wake_at_next_expiry(ctx, roster)

@@ -70,6 +70,9 @@ class Roster(Struct):
     members_may: int = MEMBERS_MAY
     """Bits of ``Permission``."""
     invites: dict[str, Invite] = {}
+    invited_ms: int = 0
+    """``made_ms`` of the newest invitation: no two have the same, so that a rejection hits the one that it is about,
+    also while the clock stands still."""
     applications: dict[str, Application] = {}
     banned: list[str] = []
     disbanded: bool = False

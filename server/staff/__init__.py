@@ -44,6 +44,7 @@ from server.staff.leaderboards import leaderboard_routes
 from server.staff.node_numbers import Counted, NodeNumbers
 from server.staff.nodes import node_routes
 from server.staff.players import player_routes
+from server.staff.wallets import wallet_routes
 
 __all__ = ["Counted", "Desk", "DeskParts", "NodeNumbers", "docs_routes", "staff_routes"]
 
@@ -53,6 +54,7 @@ def staff_routes(desk: Desk, *, dev: bool) -> Sequence[ControllerRouterHandler]:
     access, changes = Access(desk, dev=dev), Changes(desk)
     groups = {
         "Players": player_routes,
+        "Wallets": wallet_routes,
         "Guilds": guild_routes,
         "Channels": channel_routes,
         "Announcements": announcement_routes,

@@ -29,6 +29,8 @@ Scope = Literal[
     "leaderboards.read",
     "leaderboards.write",
     "scores.write",
+    "wallet.read",
+    "wallet.write",
     "nodes.read",
     "nodes.drain",
     "audit.read",

@@ -17,6 +17,7 @@ from actors.guild import (
     GuildLeave,
     GuildPromote,
     GuildRejectInvite,
+    GuildRevokeInvite,
     GuildTransfer,
     GuildUnban,
     guild,
@@ -80,8 +81,19 @@ def assert_agreement(post: PostOffice) -> None:
         assert room.state.exists == bool(room.state.members)
     assert seats == rosters
     assert talks == {player: [key] for player, (key, _) in seats.items()}
+    assert_invitations_agree(post)
     named = {row["guild"] for row in post.tables["guild_names"].values()}
     assert named == {key for key, room in post.actors("guild") if room.state.exists}
+
+
+def assert_invitations_agree(post: PostOffice) -> None:
+    """What a player holds is open at the guild; a guild's may have given way to newer ones of others."""
+    guilds = dict(post.actors("guild"))
+    for player, room in post.actors("player"):
+        for key, held in room.state.invites.items():
+            opened = guilds[key].state.invites.get(player)
+            assert opened is not None, f"{player} holds an invitation that guild:{key} does not know"
+            assert opened.made_ms == held.made_ms
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -129,3 +141,23 @@ def test_a_disbanding_and_a_join_at_once_leave_nobody_behind(seed: int) -> None:
     assert_agreement(post)
     assert [room.state.guild for _, room in post.actors("player")] == [None, None]
     assert ("bo", "j") in post.answers
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_rejection_never_hits_an_invitation_made_after_it_in_the_same_millisecond(seed: int) -> None:
+    """An actor's clock stands still while its node's was set back. The rejection of the first invitation closed the
+    second one at the guild, and the player kept an invitation that let nobody in."""
+    post = office(seed)
+    post.ask(GuildCreate(id="c", name="Wolves", mode="invite"), caller="ann")
+    post.settle()
+    [(key, _)] = post.actors("guild")
+    post.ask(GuildInvite(id="i1", guild=key, player="bo"), caller="ann")
+    post.settle()
+
+    post.ask(GuildRejectInvite(id="r", guild=key), caller="bo")
+    post.ask(GuildRevokeInvite(id="v", guild=key, player="bo"), caller="ann")
+    post.ask(GuildInvite(id="i2", guild=key, player="bo"), caller="ann")
+    post.settle()
+
+    assert_agreement(post)
+    assert list(post.room("player:bo").state.invites) == [key]

@@ -13,7 +13,19 @@ from msgspec import Struct
 from actors.runtime import Blueprint, Feature
 from actors.runtime.draft import Ran
 from protocol import GuildhallError, Reply, Request
-from storage import OPS_PER_PLAYER, ActorWrite, Delete, Insert, OpRow, Position, SliceRow, Snapshot, TellRow, TimerRow, Upsert
+from storage import (
+    OPS_PER_PLAYER,
+    ActorWrite,
+    Delete,
+    Insert,
+    OpRow,
+    Position,
+    SliceRow,
+    Snapshot,
+    TellRow,
+    TimerRow,
+    Upsert,
+)
 from tests.support.room import Room
 
 
