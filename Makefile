@@ -1,6 +1,6 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test evening lint catalogue bench lock
+.PHONY: help run test evening lint catalogue golden bench lock
 ARGS ?=
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
 UV := uv==0.13.9
@@ -25,6 +25,9 @@ lint: .venv/dev.stamp ## style, types, imports between layers, spelling
 
 catalogue: .venv/run.stamp ## write protocol/catalogue.json and the lists made of it
 	@.venv/bin/python -m server.catalogue_cli
+
+golden: .venv/dev.stamp ## write what this release stores to tests/golden, for later ones to be tested against
+	@.venv/bin/python -m tests.upgrade.golden
 
 bench: .venv/run.stamp ## measure this machine
 	@.venv/bin/python -m tests.support.with_servers .venv/bin/python -m loadtest.bench $(ARGS)

@@ -10,6 +10,7 @@ from tests.server.staff_kit import Office, code_of, handlers, office, requests
 ROUTES = requests()
 MINUTE_MS = 60_000
 BODIES = {
+    "POST /v1/players/some/wallet/grants": {"currency": "gold", "amount": 5, "reason": "r"},
     "POST /v1/players/some/notices": {"kind": "k", "title": "t"},
     "POST /v1/players/some/ban": {"reason": "r"},
     "POST /v1/players/some/mute": {"reason": "r"},

@@ -1,0 +1,80 @@
+"""Wallet: balances of a player by currency, a ledger that never forgets, gifts between players.
+
+``ledger`` has the slice, the table and the one function that changes a balance; ``messages`` what is said; ``turns``
+what happens. docs/two-actors.md follows a gift from one player to the other.
+"""
+
+from actors.wallet.check import wallet_faults
+from actors.wallet.ledger import (
+    BALANCE_LIMIT,
+    CURRENCIES,
+    SENDING_LIMIT,
+    Currency,
+    Entry,
+    Sending,
+    Wallet,
+    enter,
+    wallet,
+)
+from actors.wallet.messages import (
+    ENTRY_LIMIT,
+    REASON_LIMIT,
+    BalanceFull,
+    CurrencyNotFound,
+    GiftLimit,
+    GiftPending,
+    GiftToSelf,
+    Insufficient,
+    Reason,
+    ReceiverClosed,
+    ReceiverFull,
+    WalletChanged,
+    WalletGet,
+    WalletGiftSettled,
+    WalletGive,
+    WalletGiven,
+    WalletGrant,
+    WalletGranted,
+    WalletInspect,
+    WalletSheet,
+    WalletShown,
+)
+from actors.wallet.turns import GIFTS_A_DAY, GiftOffered, GiftRefused, GiftTaken
+
+__all__ = [
+    "BALANCE_LIMIT",
+    "CURRENCIES",
+    "ENTRY_LIMIT",
+    "GIFTS_A_DAY",
+    "REASON_LIMIT",
+    "SENDING_LIMIT",
+    "BalanceFull",
+    "Currency",
+    "CurrencyNotFound",
+    "Entry",
+    "GiftLimit",
+    "GiftOffered",
+    "GiftPending",
+    "GiftRefused",
+    "GiftTaken",
+    "GiftToSelf",
+    "Insufficient",
+    "Reason",
+    "ReceiverClosed",
+    "ReceiverFull",
+    "Sending",
+    "Wallet",
+    "WalletChanged",
+    "WalletGet",
+    "WalletGiftSettled",
+    "WalletGive",
+    "WalletGiven",
+    "WalletGrant",
+    "WalletGranted",
+    "WalletInspect",
+    "WalletSheet",
+    "WalletShown",
+    "enter",
+    "wallet",
+    "wallet_faults",
+]
