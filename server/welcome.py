@@ -31,7 +31,7 @@ from protocol import (
     Welcome,
 )
 from server.auth import Identity, Tokens
-from server.session import TOPICS, Session, TooManyTopics
+from server.session import Session
 
 log = structlog.get_logger()
 KEPT_FOR_SURE = 5_000  # newest announcements that the log has surely kept; who is further behind starts from its mark
@@ -125,9 +125,6 @@ class _Opening:
         own = f"player:{self._identity.player}"
         cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
         topics = {own: cursors.pop(own, None), ANNOUNCE: cursors.pop(ANNOUNCE, None), **cursors}
-        if len(topics) > TOPICS:  # half of them would be a partial recovery
-            self._fail(TooManyTopics(f"at most {TOPICS} topics a session"), CloseCode.PROTOCOL_ABUSE)
-            return
         self._waiting = len(topics)
         for topic, cursor in topics.items():
             if topic != ANNOUNCE or not self._knows_announcements(cursor):
@@ -209,12 +206,11 @@ class _Opening:
         session.deliver_and_follow(self._hello.id, welcome, self._follows)
         session.go_online(early)
 
-    def _fail(self, error: GuildhallError, never: CloseCode = CloseCode.NOT_AUTHENTICATED) -> None:
+    def _fail(self, error: GuildhallError) -> None:
         self._failed = True
         # While the store is away every client tries again and again: that outage has its own line.
         say = log.warning if error.retry == "never" else log.debug
         say("session.sign_in_failed", player=self._identity.player, code=error.code, reason=str(error))
-        if error.code == AccountBanned.code:
-            never = CloseCode.BANNED
+        never = CloseCode.BANNED if error.code == AccountBanned.code else CloseCode.NOT_AUTHENTICATED
         self._session.refuse(error, self._hello.id)
         self._session.close(never if error.retry == "never" else CloseCode.INTERNAL, error.code)

@@ -122,11 +122,15 @@ class Actor:
         return self._run(self.kind.turns[type(tell)], tell, now_ms)
 
     def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
-        """Run the turn of a timer that is due; None when it has fired, was cancelled or was set anew."""
+        """Run the turn of a timer that is due; None when it has fired, was cancelled or was set anew, or is of a newer
+        release: it waits for a node that knows it."""
         timer = self.draft.timers.get(name)
         if timer is None or timer.due_ms != due_ms:
             return None
-        tell = self._tools.decode_tell(timer.body)
+        try:
+            tell = self._tools.decode_tell(timer.body)
+        except msgspec.ValidationError:
+            return None
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
         self.draft.drop_timer(name)

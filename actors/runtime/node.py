@@ -141,6 +141,7 @@ class Node:
             host=self.host,
             router=self.router,
             decode_tell=decoders.tell.decode,
+            known=blueprint.tells,
             clock=clock,
             random=random,
         )

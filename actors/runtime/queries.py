@@ -1,11 +1,12 @@
 """Answers tickets from storage: what a turn has allowed, without the actor's time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
+from msgspec import MsgspecError
 
 from actors.runtime.blueprint import Blueprint
 from actors.runtime.mailbox import Answer
@@ -124,12 +125,18 @@ class Queries:
             self._under_way -= 1
         deliver(answer)
 
+    def _events(self, rows: Sequence[EventRow]) -> Iterator[Message]:
+        """What this release knows of them; the others are of a newer one, while nodes are replaced."""
+        for row in rows:
+            with suppress(MsgspecError):
+                yield self._decode_event(row.body)
+
     async def _answer(self, ticket: Ticket) -> Any:
         if isinstance(ticket, FetchTicket):
             return await self._fetched[type(ticket)](ticket, self._reach)
         make = self._queries[type(ticket)]
         if isinstance(ticket, EventTicket):
             rows = await self.read(ticket.span)
-            return make(ticket, [self._decode_event(row.body) for row in rows])
+            return make(ticket, list(self._events(rows)))
         assert isinstance(ticket, RowTicket)
         return make(ticket, await self._store.select(ticket.sql, ticket.values))

@@ -6,11 +6,12 @@ repeat. A tell that its receiver cannot run is set aside after some tries, visib
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+import msgspec
 import structlog
 from msgspec import MsgspecError
 
@@ -23,6 +24,7 @@ from protocol import Defect, Invalid
 from storage import Snapshot, TellRow
 
 log = structlog.get_logger()
+NEWER_S = 30.0  # between two tries of a tell that this release does not know
 TRIES = 5  # of a tell that fails for a defect, before it is set aside
 
 
@@ -46,16 +48,19 @@ class Relay:
         host: Host,
         router: Router,
         decode_tell: Callable[[bytes], Any],
+        known: Collection[str],
         clock: Clock,
         random: Random,
     ) -> None:
         self._host = host
         self._router = router
         self._decode_tell = decode_tell
+        self._known = known
         self._clock = clock
         self._backoff = Backoff(random)
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._retries: set[asyncio.Task[None]] = set()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on with what an earlier activation of the actor had not seen delivered."""
@@ -102,14 +107,20 @@ class Relay:
             finally:
                 self._tasks = None
                 self._pairs.clear()
+                for retry in self._retries:
+                    retry.cancel()
 
     def _deliver(self, key: tuple[str, str], pair: _Pair) -> None:
         sender, receiver = key
         row = pair.rows[0]
         try:
             tell = self._decode_tell(row.body)
-        except (MsgspecError, KeyError) as error:
-            self._done(key, pair, f"not understood: {error}")
+        except MsgspecError as error:
+            if _tag_of(row.body) in self._known:
+                self._done(key, pair, f"not understood: {error}")
+            else:  # of a newer release, whose nodes are not up yet, or not any more
+                log.info("tell.of_newer_release", sender=sender, receiver=receiver, number=row.number)
+                self._try_again(key, pair, row, NEWER_S)
             return
         self._router.tell(
             receiver,
@@ -142,11 +153,16 @@ class Relay:
             if pair.defects >= TRIES:
                 self._done(key, pair, f"{error.code} under trace {error.trace}")
                 return
-        if self._tasks is not None:
-            self._tasks.create_task(self._again(key, pair, row), name="relay-retry")
+        self._try_again(key, pair, row, self._backoff.pause(pair.tries))
 
-    async def _again(self, key: tuple[str, str], pair: _Pair, row: TellRow) -> None:
-        await self._clock.sleep(self._backoff.pause(pair.tries))
+    def _try_again(self, key: tuple[str, str], pair: _Pair, row: TellRow, pause_s: float) -> None:
+        if self._tasks is not None:
+            retry = self._tasks.create_task(self._again(key, pair, row, pause_s), name="relay-retry")
+            self._retries.add(retry)
+            retry.add_done_callback(self._retries.discard)
+
+    async def _again(self, key: tuple[str, str], pair: _Pair, row: TellRow, pause_s: float) -> None:
+        await self._clock.sleep(pause_s)
         pair.tries += 1
         if self._pairs.get(key) is pair and pair.rows and pair.rows[0] is row:
             self._deliver(key, pair)
@@ -173,3 +189,11 @@ class Relay:
             self._deliver(key, pair)
         elif self._pairs.get(key) is pair:
             del self._pairs[key]
+
+
+def _tag_of(body: bytes) -> str:
+    """The tag of a tell, known or not; empty where it is none at all."""
+    try:
+        return str(msgspec.msgpack.decode(body)["t"])
+    except (MsgspecError, KeyError, TypeError):
+        return ""
