@@ -9,7 +9,6 @@ the table before anything later is delivered, and what was seen is dropped.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -22,6 +21,7 @@ from actors.runtime.draft import Published
 from actors.runtime.feature import Render
 from actors.runtime.frames import TickFrame, decode_tick, encode, topic_channel
 from actors.runtime.observer import Delivered, Observer
+from actors.runtime.slicer import Slicer
 from actors.runtime.stream import Item, Reader, Stream, Tap
 from protocol import Message, Wire
 from storage import Bus, EventRange, EventRow, Position, Store, StoreDown
@@ -71,7 +71,7 @@ class Hub:
         self._dirty: list[Stream] = []
         self._ticks: dict[str, TickFrame] = {}
         self._scheduled = False
-        self._advancing: deque[Stream] = deque()
+        self._slicer = Slicer(lambda advance: self._running_loop().call_soon(advance))
         self._tasks: asyncio.TaskGroup | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: dict[str, None] = {}
@@ -268,22 +268,8 @@ class Hub:
         self.deliveries += events * readers
         if readers:
             self._observe(Delivered(stream.topic, events, readers))
-        if stream.advancing and stream not in self._advancing:
-            if not self._advancing:
-                self._running_loop().call_soon(self._advance)
-            self._advancing.append(stream)
-
-    def _advance(self) -> None:
-        """One slice of one stream in each turn of the loop: sockets are heard in between."""
-        stream = self._advancing.popleft()
-        try:
-            stream.advance()
-        except Exception:
-            log.exception("topic.not_delivered", topic=stream.topic)
         if stream.advancing:
-            self._advancing.append(stream)
-        if self._advancing:
-            self._running_loop().call_soon(self._advance)
+            self._slicer.add(stream)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
