@@ -38,6 +38,7 @@ from protocol import (
     refusal,
     tag_of,
 )
+from server.announcement_mark import AnnouncementMark
 from server.connection import Connection
 from server.framing import frame
 from server.limits import RateLimits, Unlimited
@@ -87,7 +88,6 @@ class Session:
         "_router",
         "_sign_in",
         "_timer",
-        "_told_when_heard",
         "announced",
         "caller",
         "locale",
@@ -117,8 +117,7 @@ class Session:
         self.locale = ""
         """What the client said of its language; empty until signed in."""
         self.topics: set[str] = set()
-        self.announced: tuple[str, int] = ("", 0)
-        """The player's mark in the announcements, as far as this session knows."""
+        self.announced = AnnouncementMark()
         self.caller: Caller | None = None
         self.machine = machine
         self._connection = connection
@@ -134,7 +133,6 @@ class Session:
             connection, meters, options.outbound_bytes, at_flush=hub.at_flush, too_slow=self._too_slow
         )
         self._asked = 0
-        self._told_when_heard = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._watch()
@@ -143,7 +141,7 @@ class Session:
     def message(self, payload: bytes, *, binary: bool) -> None:
         """One message of the client."""
         now = self._monotonic()
-        self._told_when_heard = self._hub.newest(ANNOUNCE)
+        self.announced.heard(self._hub.newest(ANNOUNCE))
         self._meters.inbound_bytes += len(payload)
         received = self.machine.receive(payload, now) if binary is self.wire.binary else self.machine.misframed(now)
         if isinstance(received, Request):
@@ -160,19 +158,13 @@ class Session:
         self._count(now)
 
     def _note_announced(self, *, sure: bool) -> None:
-        """Have the player's mark moved to what this session was told of announcements. Of a connection that broke (not
-        ``sure``) nobody knows what still came through: only that it lived when the client last said something. Better
-        shown again than never."""
+        """Have the player's mark moved to what this session was told of announcements."""
         told = self._hub.given(self, ANNOUNCE) if ANNOUNCE in self.topics else None
-        if told is None or self.caller is None:
+        if self.caller is None or not self.announced.move(told, sure=sure):
             return
-        seq = told.seq if sure else min(told.seq, self._told_when_heard)
-        epoch, marked = self.announced
-        if epoch == told.epoch and seq <= marked:
-            return
-        self.announced = (told.epoch, seq)
         self._asked += 1
-        request = AnnounceNote(id=f"o{self._asked}", player=self.player, epoch=told.epoch, seq=seq)
+        mark = self.announced
+        request = AnnounceNote(id=f"o{self._asked}", player=self.player, epoch=mark.epoch, seq=mark.seq)
         self._router.ask(request, self.caller, _unheard)
 
     def lost(self, code: int) -> None:
@@ -238,7 +230,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._watch()
-        self._told_when_heard = 0  # what follows the welcome has been told to nobody who has said anything since
+        self.announced.welcomed()
         now = self._monotonic()
         for request in early:
             self._request(request, now)

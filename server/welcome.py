@@ -173,8 +173,8 @@ class _Opening:
         """Where the client goes on with announcements that says nothing of them: from the player's own mark, but not
         before the oldest that still stands. What it misses follows the welcome, like anything that is resumed."""
         status = self._statuses[ANNOUNCE]
-        mark = to_builtins(self._state[announced.name])
-        seen = mark["seen"] if mark["epoch"] == status.epoch else 0
+        kept = to_builtins(self._state[announced.name])
+        seen = kept["seen"] if kept["epoch"] == status.epoch else 0
         after = status.seq
         if status.status == "reset":
             live: Live = self._welcomer.replica(broadcasts)
@@ -184,7 +184,8 @@ class _Opening:
             self._follows = [
                 structs.replace(follow, after=after) if follow.topic == ANNOUNCE else follow for follow in self._follows
             ]
-        self._session.announced = (status.epoch, seen)
+        mark = self._session.announced
+        mark.epoch, mark.seq = status.epoch, seen
 
     def _welcome(self) -> None:
         session, options = self._session, self._welcomer.options
