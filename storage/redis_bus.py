@@ -14,25 +14,21 @@ name travels with a prefix that holds the number of ours: ``gh0:guild:42``.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from math import inf
-from typing import Any, Protocol, cast
 
 import structlog
 from msgspec import Struct
-from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from storage.bus import Receive
 from storage.redis_address import RedisAddress
 from storage.redis_outgoing import Outgoing
 from storage.redis_subscriptions import Subscriptions
+from storage.redis_wire import LOST, Wire, first_of, wait_for, wire_to
 
 log = structlog.get_logger()
-
-LOST = (RedisError, OSError)
-"""What a lost, refused or silent connection raises; asyncio's timeouts are an OSError too."""
 
 PING = (b"PING",)
 MARK = b"subscribed"
@@ -54,16 +50,6 @@ class RedisBusOptions(Struct, frozen=True, kw_only=True):
     """Where the doubling ends. After a connection that lived longer it starts anew."""
     closing_s: float = 1.0
     """How long closing waits for what has been published but not sent."""
-
-
-class Wire(Protocol):
-    """What we use of redis-py's ``Connection``, which has no types of its own."""
-
-    async def connect(self) -> None: ...
-    async def disconnect(self, *, nowait: bool) -> None: ...
-    def pack_commands(self, commands: Sequence[tuple[bytes, ...]]) -> list[bytes]: ...
-    async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
-    async def read_response(self, *, disconnect_on_error: bool) -> Any: ...
 
 
 class RedisBus:
@@ -161,7 +147,7 @@ class RedisBus:
         now = asyncio.get_running_loop().time
         failures = 0
         while True:
-            wire = self._wire(link)
+            wire = wire_to(self._address, name=f"guildhall-{link}", connect_s=self._options.answer_s)
             since = inf
             try:
                 async with asyncio.timeout(self._options.answer_s):
@@ -175,7 +161,7 @@ class RedisBus:
                     failures = 0
                 failures += 1
                 if failures == 1:
-                    log.warning("bus.lost", link=link, error=_first(lost))
+                    log.warning("bus.lost", link=link, error=first_of(lost))
             finally:
                 await wire.disconnect(nowait=True)
             await self._pause(failures)
@@ -183,25 +169,7 @@ class RedisBus:
     async def _pause(self, failures: int) -> None:
         options = self._options
         longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
-        await _wait(asyncio.Event(), longest * self._jitter())
-
-    def _wire(self, link: str) -> Wire:
-        address = self._address
-        kind = SSLConnection if address.tls else Connection
-        connection = kind(
-            host=address.host,
-            port=address.port,
-            db=address.db,
-            username=address.username,
-            password=address.password,
-            client_name=f"guildhall-{link}",  # so that CLIENT LIST tells an operator who is who
-            driver_info=None,  # else each connection reads redis-py's version from the disk
-            socket_keepalive=True,
-            socket_connect_timeout=self._options.answer_s,
-            socket_timeout=None,  # ours bound whole batches: cheaper than one for each answer
-            protocol=2,  # 12 us a message against 14 of RESP3; with hiredis 1.5 against 3.9
-        )
-        return cast("Wire", connection)
+        await wait_for(asyncio.Event(), longest * self._jitter())
 
     async def _write(self, wire: Wire, commands: Sequence[tuple[bytes, ...]]) -> None:
         await wire.send_packed_command(wire.pack_commands(commands), check_health=False)
@@ -226,7 +194,7 @@ class RedisBus:
             if not self._outgoing:
                 self._sent.set()
                 self._published.clear()
-                await _wait(self._published, self._options.ping_s)
+                await wait_for(self._published, self._options.ping_s)
             batch = self._outgoing.take()
             try:
                 async with asyncio.timeout(self._options.answer_s):
@@ -257,7 +225,7 @@ class RedisBus:
 
     async def _send_the_rest(self) -> None:
         if self._publishing:
-            await _wait(self._sent, self._options.closing_s)
+            await wait_for(self._sent, self._options.closing_s)
 
     # Listening.
     async def _listen(self, wire: Wire) -> None:
@@ -279,7 +247,7 @@ class RedisBus:
         while True:
             async with asyncio.timeout(self._options.answer_s):
                 await self._write(wire, commands)
-            await _wait(self._changed, next_ping - now())
+            await wait_for(self._changed, next_ping - now())
             self._changed.clear()
             commands = self._subscriptions.commands()
             if now() >= next_ping:
@@ -319,17 +287,3 @@ class RedisBus:
                 notice()
             except Exception:
                 log.exception("bus.notice_failed")
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until ``event`` is set, at most so long."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-def _first(lost: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = lost
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__

@@ -7,7 +7,7 @@ way. Nothing is sent twice: what was called on a connection dies with it.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from storage.redis_address import RedisAddress
-from storage.redis_wire import LOST, Wire, wire_to
+from storage.redis_wire import LOST, Wire, first_of, wait_for, wire_to
 
 log = structlog.get_logger()
 
@@ -128,7 +128,7 @@ class RedisPipeline:
                     log.info("ranks.restored", failures=failures)
                 await self._serve(wire)
             except* LOST as lost:
-                why = _first(lost)
+                why = first_of(lost)
                 if now() - since > self._options.longest_pause_s:
                     failures = 0
                 failures += 1
@@ -144,7 +144,7 @@ class RedisPipeline:
     async def _pause(self, failures: int) -> None:
         options = self._options
         longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
-        await _wait(asyncio.Event(), longest * self._jitter())
+        await wait_for(asyncio.Event(), longest * self._jitter())
 
     async def _serve(self, wire: Wire) -> None:
         self._links += 1
@@ -161,7 +161,7 @@ class RedisPipeline:
         while True:
             if not self._waiting:
                 self._called.clear()
-                await _wait(self._called, self._options.ping_s)
+                await wait_for(self._called, self._options.ping_s)
             commands = self._take()
             async with asyncio.timeout(self._options.answer_s):
                 self._answered.clear()
@@ -205,17 +205,3 @@ class RedisPipeline:
                     answer.set_result((said, self.link))
             if not self._sent:
                 self._answered.set()
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until ``event`` is set, at most so long."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-def _first(lost: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = lost
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__
