@@ -24,7 +24,7 @@ import uvloop
 from msgspec.structs import asdict
 
 from loadtest.bench.announcement import announce
-from loadtest.bench.boards import define, play, prefill, redis_memory
+from loadtest.bench.boards import AROUND, SUBMIT, TOP, define, prefill, redis_memory
 from loadtest.bench.loads import Ask, Measured, Place, chat, idle, requests
 
 ROOT = Path(__file__).parent.parent.parent
@@ -148,9 +148,9 @@ class Bench:
             place, empty = Place(HOST, port, floor=False), memory_kib(pid)
             define(http)
             filled = memory_kib(pid)
-            submitted = await play(place, "leaderboard.submit", 200, self._seconds)
-            top = await play(place, "leaderboard.top", 4, self._seconds)
-            around = await play(place, "leaderboard.around", 4, self._seconds)
+            submitted = await requests(place, SUBMIT, self._seconds)
+            top = await requests(place, TOP, self._seconds)
+            around = await requests(place, AROUND, self._seconds)
         return {
             **row(submitted, None),
             "owners": self._owners,

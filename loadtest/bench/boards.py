@@ -3,7 +3,6 @@
 The owners are written into the database's table before the node starts; the node fills its index from there.
 """
 
-import asyncio
 import json
 import random
 import socket
@@ -13,21 +12,20 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pymysql
 
-from loadtest.bench.driver import Client, Latencies, in_groups, now, request, sign_in
-from loadtest.bench.loads import WARM_UP_S, Measured, Place
+from loadtest.bench.loads import Ask
 
 ROOT = Path(__file__).parent.parent.parent
 BOARD = "bench"
 BEST = 1_000_000_000  # no owner of before has more
 COLUMNS = "board, period, owner, name, score, subscore, at_us, changes, removed, place, subplace"
 READY_S = 300.0
+ENTRIES = b"leaderboard.entries"
 
 
 def prefill(store: str, owners: int) -> None:
@@ -94,68 +92,18 @@ def _entries(http_port: int) -> dict[str, Any]:
     return found
 
 
-class Player:
-    """Asks again as soon as it is answered; each submission is better than the last."""
-
-    def __init__(self, number: int, client: Client, tag: str) -> None:
-        self.counted = 0
-        self.measuring = False
-        self.latencies = Latencies()
-        self.refused = b""
-        self._number = number
-        self._client = client
-        self._tag = tag
-        self._turn = 0
-        self._sent = 0.0
-        self._dice = random.Random(number)
-        client.on_data = self._arrived
-
-    def ask(self) -> None:
-        self._turn += 1
-        fields: dict[str, Any] = {"board": BOARD}
-        if self._tag == "leaderboard.submit":
-            fields["score"] = self._turn * 1000 + self._dice.randrange(1000)
-        elif self._tag == "leaderboard.top":
-            fields["limit"] = 100
-        else:
-            fields |= {"player": f"o{self._dice.randrange(100_000)}", "limit": 11}
-        self._sent = now()
-        self._client.transport.write(request(self._tag, f"{self._tag[-3:]}{self._number}-{self._turn}", **fields))
-
-    def _arrived(self, data: bytes) -> None:
-        if b"leaderboard.submitted" not in data and b"leaderboard.entries" not in data:
-            if b"error" in data:
-                self.refused = data
-            return
-        if self.measuring:
-            self.counted += 1
-            self.latencies.seconds.append(now() - self._sent)
-        self.ask()
+def _better(client: int, turn: int) -> dict[str, Any]:
+    """A score that is better than the client's last."""
+    return {"board": BOARD, "score": turn * 1000 + client}
 
 
-async def play(place: Place, tag: str, clients: int, seconds: float) -> Measured:
-    """``clients`` players who each ask ``tag`` again as soon as they are answered."""
-    jobs = [partial(sign_in, place.host, place.port, f"b{n}") for n in range(clients)]
-    sockets: list[Client] = await in_groups(jobs)
-    players = [Player(number, client, tag) for number, client in enumerate(sockets)]
-    for player in players:
-        player.ask()
-    await asyncio.sleep(WARM_UP_S)
-    started = now()
-    for player in players:
-        player.measuring = True
-    await asyncio.sleep(seconds)
-    took = now() - started
-    latencies = Latencies()
-    for player in players:
-        player.measuring = False
-        if player.refused:
-            raise SystemExit(f"a request was refused: {player.refused[:200]!r}")
-        latencies.seconds.extend(player.latencies.seconds)
-    for client in sockets:
-        client.transport.abort()
-    count = sum(player.counted for player in players)
-    return Measured(count / took, latencies.quantile(0.5), latencies.quantile(0.99))
+def _somebody(client: int, turn: int) -> dict[str, Any]:
+    return {"board": BOARD, "player": f"o{(client * 7_919 + turn * 104_729) % 10_000}", "limit": 11}
+
+
+SUBMIT = Ask(tag="leaderboard.submit", mark=b"leaderboard.submitted", clients=200, fields=_better)
+TOP = Ask(tag="leaderboard.top", mark=ENTRIES, clients=4, fields=lambda _client, _turn: {"board": BOARD, "limit": 100})
+AROUND = Ask(tag="leaderboard.around", mark=ENTRIES, clients=4, fields=_somebody)
 
 
 def redis_memory(url: str) -> int:

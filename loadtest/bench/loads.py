@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgpack
 from msgspec import Struct
@@ -30,12 +32,19 @@ class Place(Struct, frozen=True):
     floor: bool
 
 
+def nothing(_client: int, _turn: int) -> dict[str, Any]:
+    """A request without fields."""
+    return {}
+
+
 class Ask(Struct, frozen=True):
     """A request that is asked again and again, and what its reply is recognised by."""
 
     tag: str
     mark: bytes
     clients: int
+    fields: Callable[[int, int], dict[str, Any]] = nothing
+    """By the client's number and its turn."""
 
 
 class Asker:
@@ -55,10 +64,15 @@ class Asker:
     def ask(self) -> None:
         self._turn += 1
         self._sent = now()
-        self._client.transport.write(request(self._ask.tag, f"r{self._number}-{self._turn}"))
+        fields = self._ask.fields(self._number, self._turn)
+        self._client.transport.write(
+            request(self._ask.tag, f"{self._ask.tag[-4:]}{self._number}-{self._turn}", **fields)
+        )
 
     def _arrived(self, data: bytes) -> None:
         if self._ask.mark not in data:
+            if b"\xa5error" in data:
+                raise SystemExit(f"a request was refused: {data[:200]!r}")
             return
         if self.measuring:
             self.counted += 1
