@@ -1,7 +1,8 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test evening lint catalogue golden bench lock
+.PHONY: help run test evening sim sim-planted faults lint catalogue golden bench lock
 ARGS ?=
+SEEDS ?= 100
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
 UV := uv==0.13.9
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -15,6 +16,15 @@ test: .venv/dev.stamp ## run all tests; one: make test ARGS="tests/rooms -k kick
 
 evening: .venv/dev.stamp ## 1,000 players, 10,000 notices, a period that ends, a killed node; three minutes
 	@TEST_SESSIONS=1000 .venv/bin/python -m pytest -q tests/e2e/test_evening.py $(ARGS)
+
+sim: .venv/dev.stamp ## whole clusters in virtual time under faults: make sim SEEDS=1000; one again: make sim SEED=42
+	@.venv/bin/python -m tests.simulation $(if $(SEED),$(SEED),--seeds $(SEEDS)) $(ARGS)
+
+sim-planted: .venv/dev.stamp ## plant bugs, one at a time; each must be found within 200 seeds
+	@.venv/bin/python -m pytest -q -s -m long tests/simulation $(ARGS)
+
+faults: .venv/dev.stamp ## hurt real nodes, MariaDB and Redis under load, judge, write the table of docs/reliability.md
+	@FAULTS_TABLE=1 FAULTS_PLAYERS=120 .venv/bin/python -m pytest -q -p no:randomly -m "faults or not faults" tests/faults $(ARGS)
 
 lint: .venv/dev.stamp ## style, types, imports between layers, spelling
 	.venv/bin/ruff check .
@@ -38,7 +48,7 @@ lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
 	$(COMPILE) pyproject.toml --group dev -c deploy/requirements.txt -o .ci/requirements.txt
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 # What is installed, exactly as locked. A stamp is newer than its lock when nothing has changed.
 .venv/bin/python:

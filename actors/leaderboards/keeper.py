@@ -307,7 +307,7 @@ class Keeper:
         while True:
             await self._bell.wait()
             self._bell.clear()
-            for board in self._touched - self._telling:
+            for board in sorted(self._touched - self._telling):
                 self._touched.discard(board)
                 self._telling.add(board)
                 touched = BoardTouched(id=token_hex(12), board=board)

@@ -21,6 +21,7 @@ from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
+from actors.runtime.refusals import Refusals
 from actors.runtime.tickets import Ticket
 from actors.runtime.waiters import Waiters
 from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, Unavailable
@@ -94,6 +95,7 @@ class Activation:
         "_mailbox",
         "_open",
         "_ran",
+        "_refusals",
         "_waiters",
         "actor",
         "address",
@@ -128,6 +130,7 @@ class Activation:
         self._broken = False
         self._defects = 0
         self._ran = 0
+        self._refusals: Refusals | None = None  # most actors refuse nothing
 
     # In.
     def post(self, envelope: Envelope) -> None:
@@ -192,9 +195,10 @@ class Activation:
         host = self._host
         result: Ran | GuildhallError | None
         try:
-            result = envelope.run(actor, now_ms)
+            result = self._refused_before(envelope, started) or envelope.run(actor, now_ms)
         except GuildhallError as refusal:
             result = refusal
+            self._note_refusal(envelope, refusal, started)
         except (Exception, Changed) as defect:  # noqa: BLE001 - anything else is a defect; it ends in the log and here
             self._defect(envelope, defect)
             return host.monotonic()
@@ -207,6 +211,21 @@ class Activation:
             host.observe(TurnRan(self.address.partition(":")[0], started - envelope.since, took))
         self._settle(envelope, result)
         return ended
+
+    def _refused_before(self, envelope: Envelope, now: float) -> GuildhallError | None:
+        """What another copy of a request was refused with, a moment ago."""
+        if self._refusals is None or not isinstance(envelope, Asked):
+            return None
+        return self._refusals.find(envelope.caller.player, envelope.request, now)
+
+    def _note_refusal(self, envelope: Envelope, refusal: GuildhallError, now: float) -> None:
+        if refusal.retry != "never" or not isinstance(envelope, Asked) or self.actor is None:
+            return
+        turn = self.actor.kind.turns.get(type(envelope.request))
+        if turn is not None and turn.keeps:  # the server's own parts do not number their requests for ever
+            if self._refusals is None:
+                self._refusals = Refusals()
+            self._refusals.note(envelope.caller.player, envelope.request, refusal, now)
 
     def _settle(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
         """Release what came of a turn, or have it wait for the commits that it has seen."""

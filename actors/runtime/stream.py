@@ -227,8 +227,9 @@ class Stream:
         return min((seq - 1 for seq in waiting if seq), default=self.seq)
 
     def end(self, player: str) -> None:
-        """The subscriptions of ``player`` end here, after what was flushed."""
-        for reader in [r for r in (*self.readers, *self.joining) if r.player == player]:
+        """The subscriptions of ``player`` end here, after what was flushed. Those who are still being given what they
+        missed end where ``replay`` comes to the event that says so: they have yet to hear it."""
+        for reader in [r for r in self.readers if r.player == player]:
             for batch in self._batches:
                 if reader in batch.waiting:
                     self._push(batch.events, [reader], ephemeral=batch.ephemeral)
