@@ -6,7 +6,7 @@ Written against PROTOCOL.md alone, like ``wire``. A gap, a double or an event ou
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from random import Random
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 
 from tests.support.nodes import NodeProcess
-from tests.support.wire import Frame, Outside, outside
+from tests.support.wire import Frame, Outside, Witness, outside
 
 ANSWER_S = 3.0  # without an answer, or a pong, the connection is given up
 PING_S = 0.5
@@ -123,6 +123,10 @@ class Player:
                     pass
                 await asyncio.sleep(self._random.uniform(0.02, 0.1))
 
+    def _witness(self, node: NodeProcess, resume: Frame | None) -> Witness | None:
+        """Who sees what goes over a connection to ``node``; nobody."""
+        return None
+
     async def _visit(self, node: NodeProcess) -> None:
         resume = {"session": self._session, "cursors": self._cursors} if self._session else None
         async with outside(
@@ -130,6 +134,7 @@ class Player:
             self.name,
             wire=self._wire,
             resume=resume,
+            witness=self._witness(node, resume),
             open_timeout=ANSWER_S,
             close_timeout=0.5,
             ping_interval=None,
@@ -140,7 +145,8 @@ class Player:
             try:
                 while True:
                     await asyncio.wait_for(link.ask("ping"), ANSWER_S)
-                    await asyncio.sleep(self._ping_s)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(link.closed(), self._ping_s)  # then the next ping says so
             finally:
                 self._linked.clear()
                 self._link = None

@@ -14,17 +14,20 @@ from websockets.exceptions import ConnectionClosed
 
 PATIENCE_S = 15.0  # a takeover lasts a lease; everything else is a matter of milliseconds
 Frame = dict[str, Any]
+Witness = Callable[[str, Frame], None]
+"""Sees every message as it is ``sent``, before its bytes leave, and as it ``came``, before anybody acts on it."""
 
 
 class Outside:
     """One connection. Replies are matched by ``re``; everything else is kept as events, in order."""
 
-    def __init__(self, socket: ClientConnection, *, binary: bool) -> None:
+    def __init__(self, socket: ClientConnection, *, binary: bool, witness: Witness | None = None) -> None:
         self.socket = socket
         self.events: list[Frame] = []
         self.welcome: Frame = {}
         self.close_code: int | None = None
         self._binary = binary
+        self._witness = witness
         self._replies: dict[str, asyncio.Future[Frame]] = {}
         self._arrived = asyncio.Condition()
         self._prefix = uuid4().hex[:8]
@@ -40,6 +43,8 @@ class Outside:
 
     async def send(self, frame: Frame) -> None:
         """Send one protocol message."""
+        if self._witness is not None:
+            self._witness("sent", frame)
         await self.socket.send(msgpack.packb(frame) if self._binary else json.dumps(frame))
 
     async def ask(self, t: str, *, id: str | None = None, **fields: Any) -> Frame:  # noqa: A002 - the wire's name
@@ -88,6 +93,8 @@ class Outside:
                 future.exception()
 
     async def _take(self, frame: Frame) -> None:
+        if self._witness is not None:
+            self._witness("came", frame)
         future = self._replies.get(frame.get("re", ""))
         if future is not None and not future.done():
             future.set_result(frame)
@@ -107,11 +114,12 @@ async def outside(
     token: str | None = None,
     hello: bool = True,
     says: Frame | None = None,
+    witness: Witness | None = None,
     **options: Any,
 ) -> AsyncIterator[Outside]:
     """A connection, signed in as ``dev:NAME`` unless told otherwise. ``says``: what else the client says of itself."""
     async with connect(url, subprotocols=[f"guildhall.v1.{wire}"], max_size=None, **options) as socket:  # type: ignore[list-item]
-        client = Outside(socket, binary=wire == "msgpack")
+        client = Outside(socket, binary=wire == "msgpack", witness=witness)
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(client.read())
             if hello:
