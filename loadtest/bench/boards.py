@@ -101,7 +101,7 @@ def _somebody(client: int, turn: int) -> dict[str, Any]:
     return {"board": BOARD, "player": f"o{(client * 7_919 + turn * 104_729) % 10_000}", "limit": 11}
 
 
-SUBMIT = Ask(tag="leaderboard.submit", mark=b"leaderboard.submitted", clients=200, fields=_better)
+SUBMIT = Ask(tag="leaderboard.submit", mark=b"leaderboard.submitted", clients=500, fields=_better)
 TOP = Ask(tag="leaderboard.top", mark=ENTRIES, clients=4, fields=lambda _client, _turn: {"board": BOARD, "limit": 100})
 AROUND = Ask(tag="leaderboard.around", mark=ENTRIES, clients=4, fields=_somebody)
 
