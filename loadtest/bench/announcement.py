@@ -1,7 +1,6 @@
 """An announcement to every session of a node, and what others notice of it."""
 
 import asyncio
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,9 +9,11 @@ from msgspec import Struct
 
 from loadtest.bench.driver import Client, Latencies, in_groups, now, request, sign_in
 from loadtest.bench.loads import Place
+from loadtest.bench.staff import change
 
 PINGERS = 20
 MARK = b"announce.message"
+TEXT = b'{"text": {"en": "The gates open in five minutes. Gather at the bridge!"}}'
 
 
 class Told(Struct, frozen=True):
@@ -90,7 +91,7 @@ async def announce(place: Place, http_port: int, sessions: int) -> Told:
         pinger.ask()
     await asyncio.sleep(1.0)
     before = _taken(pingers)
-    await asyncio.to_thread(_post, http_port)
+    await asyncio.to_thread(change, http_port, "POST", "/v1/announcements", TEXT)
     with suppress(TimeoutError):
         await asyncio.wait_for(heard_by_all.wait(), 10)
     during = _taken(pingers)
@@ -114,13 +115,3 @@ def _taken(pingers: list[Pinger]) -> Latencies:
         taken.seconds.extend(pinger.latencies.seconds)
         pinger.latencies.seconds.clear()
     return taken
-
-
-def _post(http_port: int) -> None:
-    call = urllib.request.Request(
-        f"http://127.0.0.1:{http_port}/v1/announcements",
-        method="POST",
-        data=b'{"text": {"en": "The gates open in five minutes. Gather at the bridge!"}}',
-        headers={"authorization": "Bearer dev", "idempotency-key": "bench", "content-type": "application/json"},
-    )
-    urllib.request.urlopen(call, timeout=30).close()  # noqa: S310 - as above

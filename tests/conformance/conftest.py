@@ -1,13 +1,18 @@
 """A migrated store of each engine: every promise of ``Store`` is tested on all of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 
 import pytest
+from redis.asyncio import Redis
 
 from storage import Migration, Store, migrate, open_store
+from storage.redis_ranks import RedisRanks
 from tests.conformance.nodes import alive
+from tests.conformance.ranked import HIGHEST
+from tests.conformance.ranked_redis import running
 from tests.support.memory_store import MemoryStore
+from tests.support.servers import RedisServer, private_redis
 
 ROOM = (
     Migration(
@@ -38,6 +43,29 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     async with _opened(request) as opened:
         await alive(opened, "north")
         await alive(opened, "south")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis that these tests may flush and kill; each leaves it running."""
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+async def operator(own_redis: RedisServer) -> AsyncIterator[Redis]:
+    """A client of that Redis, which is empty at the start of a test."""
+    async with Redis.from_url(own_redis.url) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def ranks(own_redis: RedisServer, operator: Redis) -> AsyncIterator[RedisRanks]:
+    """Ranks on that Redis, of which ``HIGHEST`` is complete and empty."""
+    async with running(own_redis.url) as opened:
+        await opened.through(HIGHEST)
         yield opened
 
 

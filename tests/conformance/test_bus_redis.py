@@ -1,7 +1,7 @@
 """What ``RedisBus`` promises when Redis goes away, and what only Redis has: batches and a bound."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,16 +14,9 @@ from storage.redis_address import RedisAddress
 from storage.redis_bus import RedisBus, RedisBusOptions
 from storage.redis_outgoing import BATCH_MESSAGES, MESSAGE_OVERHEAD
 from tests.support.ear import Ear
-from tests.support.servers import RedisServer, private_redis
+from tests.support.servers import RedisServer
 
 QUICK = RedisBusOptions(ping_s=0.1, answer_s=0.5, first_pause_s=0.02, longest_pause_s=0.05, closing_s=0.2)
-
-
-@pytest.fixture(scope="module")
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis that these tests may kill; each leaves it running."""
-    with private_redis() as server:
-        yield server
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """What ``RedisRanks`` promises while Redis is away, silent, full or read-only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -12,28 +11,7 @@ from storage.redis_pipeline import PipelineOptions
 from storage.redis_ranks import RedisRanks
 from tests.conformance.ranked import HIGHEST, fill, owners, standing
 from tests.conformance.ranked_redis import QUICK, assert_incomplete, running, until, until_another_link, until_up
-from tests.support.servers import RedisServer, private_redis
-
-
-@pytest.fixture(scope="module")
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis that these tests may flush and kill; each leaves it running."""
-    with private_redis() as server:
-        yield server
-
-
-@pytest.fixture
-async def operator(own_redis: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(own_redis.url) as client:
-        await client.flushall()
-        yield client
-
-
-@pytest.fixture
-async def ranks(own_redis: RedisServer, operator: Redis) -> AsyncIterator[RedisRanks]:
-    async with running(own_redis.url) as opened:
-        await opened.through(HIGHEST)
-        yield opened
+from tests.support.servers import RedisServer
 
 
 async def test_while_redis_is_away_every_call_says_so_and_afterwards_all_is_well(

@@ -1,7 +1,7 @@
 """What ``RedisRanks`` promises when Redis forgets or comes back older; its pipelines and its names."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -11,28 +11,7 @@ from storage import Top, open_ranks
 from storage.redis_ranks import SCRIPT_STANDINGS, RedisRanks
 from tests.conformance.ranked import HIGHEST, fill, owners, standing
 from tests.conformance.ranked_redis import assert_incomplete, running, until_another_link
-from tests.support.servers import RedisServer, private_redis
-
-
-@pytest.fixture(scope="module")
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis that these tests may flush and kill; each leaves it running."""
-    with private_redis() as server:
-        yield server
-
-
-@pytest.fixture
-async def operator(own_redis: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(own_redis.url) as client:
-        await client.flushall()
-        yield client
-
-
-@pytest.fixture
-async def ranks(own_redis: RedisServer, operator: Redis) -> AsyncIterator[RedisRanks]:
-    async with running(own_redis.url) as opened:
-        await opened.through(HIGHEST)
-        yield opened
+from tests.support.servers import RedisServer
 
 
 # Redis forgets.

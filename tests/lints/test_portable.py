@@ -26,4 +26,4 @@ def test_no_file_names_this_machine() -> None:
 def test_a_folder_of_one_machine_is_found() -> None:
     assert STRANGE.search(f"see /{FOLDERS[1]}/notes.txt")
     assert STRANGE.search(f"from https://{HOSTS[0]}.org/simple")
-    assert not STRANGE.search("docs/home/page, /v1/work/")
+    assert not STRANGE.search(f"docs/{FOLDERS[2]}/page, /v1/{FOLDERS[0]}/")
