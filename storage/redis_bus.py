@@ -15,10 +15,8 @@ name travels with a prefix that holds the number of ours: ``gh0:guild:42``.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from math import inf
 
 import structlog
-from msgspec import Struct
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -26,7 +24,7 @@ from storage.bus import Receive
 from storage.redis_address import RedisAddress
 from storage.redis_outgoing import Outgoing
 from storage.redis_subscriptions import Subscriptions
-from storage.redis_wire import LOST, Wire, first_of, wait_for, wire_to
+from storage.redis_wire import LinkOptions, Loss, Wire, stay_connected, wait_for, wire_to
 
 log = structlog.get_logger()
 
@@ -35,7 +33,7 @@ MARK = b"subscribed"
 """Redis answers in order: once it returns this, it has confirmed every subscription sent before."""
 
 
-class RedisBusOptions(Struct, frozen=True, kw_only=True):
+class RedisBusOptions(LinkOptions, frozen=True, kw_only=True):
     """How patient the bus is."""
 
     buffer_bytes: int = 8 * 1024 * 1024
@@ -43,11 +41,8 @@ class RedisBusOptions(Struct, frozen=True, kw_only=True):
     ping_s: float = 2.0
     """Pause between pings; a connection that stays silent for so long after one is lost."""
     answer_s: float = 3.0
-    """How long Redis may take to accept a connection or to answer a batch, or it is given up."""
     first_pause_s: float = 0.1
-    """Longest pause before the first new attempt; doubled for each further one."""
     longest_pause_s: float = 2.0
-    """Where the doubling ends. After a connection that lived longer it starts anew."""
     closing_s: float = 1.0
     """How long closing waits for what has been published but not sent."""
 
@@ -143,33 +138,17 @@ class RedisBus:
 
     # Connections.
     async def _keep(self, link: str, use: Callable[[Wire], Awaitable[None]]) -> None:
-        """Connect and ``use``, again and again; only a lost connection is survived."""
-        now = asyncio.get_running_loop().time
-        failures = 0
-        while True:
-            wire = wire_to(self._address, name=f"guildhall-{link}", connect_s=self._options.answer_s)
-            since = inf
-            try:
-                async with asyncio.timeout(self._options.answer_s):
-                    await wire.connect()
-                since = now()
-                if failures:
-                    log.info("bus.restored", link=link, failures=failures)
-                await use(wire)
-            except* LOST as lost:
-                if now() - since > self._options.longest_pause_s:
-                    failures = 0
-                failures += 1
-                if failures == 1:
-                    log.warning("bus.lost", link=link, error=first_of(lost))
-            finally:
-                await wire.disconnect(nowait=True)
-            await self._pause(failures)
+        def restored(failures: int) -> None:
+            log.info("bus.restored", link=link, failures=failures)
 
-    async def _pause(self, failures: int) -> None:
-        options = self._options
-        longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
-        await wait_for(asyncio.Event(), longest * self._jitter())
+        def lost(loss: Loss) -> None:
+            if loss.failures == 1:
+                log.warning("bus.lost", link=link, error=loss.why)
+
+        def connection() -> Wire:
+            return wire_to(self._address, name=f"guildhall-{link}", connect_s=self._options.answer_s)
+
+        await stay_connected(connection, use, self._options, jitter=self._jitter, restored=restored, lost=lost)
 
     async def _write(self, wire: Wire, commands: Sequence[tuple[bytes, ...]]) -> None:
         await wire.send_packed_command(wire.pack_commands(commands), check_health=False)

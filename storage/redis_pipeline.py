@@ -8,16 +8,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from math import inf
 from typing import Any
 
 import structlog
-from msgspec import Struct
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from storage.redis_address import RedisAddress
-from storage.redis_wire import LOST, Wire, first_of, wait_for, wire_to
+from storage.redis_wire import LinkOptions, Loss, Wire, stay_connected, wait_for, wire_to
 
 log = structlog.get_logger()
 
@@ -33,7 +31,7 @@ class Unanswered(Exception):
     """Redis was not reached or refused; whether it did anything is unknown."""
 
 
-class PipelineOptions(Struct, frozen=True, kw_only=True):
+class PipelineOptions(LinkOptions, frozen=True, kw_only=True):
     """How patient it is."""
 
     waiting: int = 20_000
@@ -41,13 +39,10 @@ class PipelineOptions(Struct, frozen=True, kw_only=True):
     call_s: float = 2.0
     """How long a call waits for its answer."""
     answer_s: float = 2.0
-    """How long Redis may take to accept a connection or to answer a pipeline, or it is given up."""
     ping_s: float = 2.0
     """Pause after which an idle connection is tried."""
     first_pause_s: float = 0.05
-    """Longest pause before the first new attempt; doubled for each further one."""
     longest_pause_s: float = 1.0
-    """Where the doubling ends. After a connection that lived longer it starts anew."""
 
 
 class RedisPipeline:
@@ -114,37 +109,21 @@ class RedisPipeline:
 
     # The connection.
     async def _keep(self) -> None:
-        """Connect and serve, again and again; only a lost connection is survived."""
-        now = asyncio.get_running_loop().time
-        failures = 0
-        while True:
-            wire = wire_to(self._address, name="guildhall-ranks", connect_s=self._options.answer_s)
-            since = inf
-            try:
-                async with asyncio.timeout(self._options.answer_s):
-                    await wire.connect()
-                since = now()
-                if failures:
-                    log.info("ranks.restored", failures=failures)
-                await self._serve(wire)
-            except* LOST as lost:
-                why = first_of(lost)
-                if now() - since > self._options.longest_pause_s:
-                    failures = 0
-                failures += 1
-                if failures == 1:
-                    log.warning("ranks.lost", error=why)
-                if since == inf:
-                    self._down = self._down or why
-                self._fail_all(why)
-            finally:
-                await wire.disconnect(nowait=True)
-            await self._pause(failures)
+        await stay_connected(
+            lambda: wire_to(self._address, name="guildhall-ranks", connect_s=self._options.answer_s),
+            self._serve,
+            self._options,
+            jitter=self._jitter,
+            restored=lambda failures: log.info("ranks.restored", failures=failures),
+            lost=self._lost,
+        )
 
-    async def _pause(self, failures: int) -> None:
-        options = self._options
-        longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
-        await wait_for(asyncio.Event(), longest * self._jitter())
+    def _lost(self, loss: Loss) -> None:
+        if loss.failures == 1:
+            log.warning("ranks.lost", error=loss.why)
+        if not loss.connected:
+            self._down = self._down or loss.why
+        self._fail_all(loss.why)
 
     async def _serve(self, wire: Wire) -> None:
         self._links += 1

@@ -1,10 +1,12 @@
 """One connection to Redis, by redis-py's asyncio classes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any, Protocol, cast
 
+from msgspec import Struct
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import RedisError
 
@@ -12,6 +14,27 @@ from storage.redis_address import RedisAddress
 
 LOST = (RedisError, OSError)
 """What a lost, refused or silent connection raises; asyncio's timeouts are an OSError too."""
+
+
+class LinkOptions(Struct, frozen=True, kw_only=True):
+    """How patient one is who stays connected."""
+
+    answer_s: float
+    """How long Redis may take to accept a connection or to answer what was sent at once, or it is given up."""
+    first_pause_s: float
+    """Longest pause before the first new attempt; doubled for each further one."""
+    longest_pause_s: float
+    """Where the doubling ends. After a connection that lived longer it starts anew."""
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """A connection that was lost, or not made at all."""
+
+    why: str
+    connected: bool
+    """Whether it was made."""
+    failures: int
+    """Losses in a row, this one included."""
 
 
 class Wire(Protocol):
@@ -50,7 +73,44 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-def first_of(lost: BaseExceptionGroup[BaseException]) -> str:
+async def stay_connected(
+    connection: Callable[[], Wire],
+    use: Callable[[Wire], Awaitable[None]],
+    options: LinkOptions,
+    *,
+    jitter: Callable[[], float],
+    restored: Callable[[int], None],
+    lost: Callable[[Loss], None],
+) -> None:
+    """Connect and ``use``, again and again; only a lost connection is survived.
+
+    ``restored`` is told after how many losses in a row there is a connection again. ``jitter`` gives numbers from 0 to
+    1, which shorten the pauses before new attempts.
+    """
+    now = asyncio.get_running_loop().time
+    failures = 0
+    while True:
+        wire = connection()
+        since = inf
+        try:
+            async with asyncio.timeout(options.answer_s):
+                await wire.connect()
+            since = now()
+            if failures:
+                restored(failures)
+            await use(wire)
+        except* LOST as error:
+            if now() - since > options.longest_pause_s:
+                failures = 0
+            failures += 1
+            lost(Loss(why=_first_of(error), connected=since != inf, failures=failures))
+        finally:
+            await wire.disconnect(nowait=True)
+        longest = min(options.longest_pause_s, options.first_pause_s * 2.0 ** min(failures - 1, 30))
+        await wait_for(asyncio.Event(), longest * jitter())
+
+
+def _first_of(lost: BaseExceptionGroup[BaseException]) -> str:
     """What the first of the errors says."""
     error: BaseException = lost
     while isinstance(error, BaseExceptionGroup):
