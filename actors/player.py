@@ -28,6 +28,7 @@ from protocol import (
 from storage import Migration, Upsert
 
 MAX_SESSIONS = 5  # live sessions of a player; one more closes the one that was opened first
+LATE_MS = 30_000  # by which a sign-in may come late, longer than it is tried; past that the nodes' clocks disagree
 DAY_MS = 86_400_000
 PLAYERS = """
 CREATE TABLE players (
@@ -115,7 +116,8 @@ class SessionOpen(Request[SessionOpened], tag="session.open", frozen=True, kw_on
     """A connection has shown a good token of ``player``.
 
     ``session`` carries a fresh id; ``resumes`` names the session that the client would like to go on with, or nothing.
-    ``name_hint`` is the name of a player who is new, where the token knows one.
+    ``name_hint`` is the name of a player who is new, where the token knows one. ``hello_ms`` is when the client said
+    hello, by its node's clock: requests of two connections may come in the wrong order. 0: not said, take it for now.
     """
 
     player: Id
@@ -123,6 +125,14 @@ class SessionOpen(Request[SessionOpened], tag="session.open", frozen=True, kw_on
     resumes: str = ""
     name_hint: str = ""
     client: ClientInfo = ClientInfo()
+    hello_ms: int = 0
+
+
+class SessionSuperseded(GuildhallError):
+    """A later connection of the same client has taken the session over. Whoever is still there comes back."""
+
+    code = "session.superseded"
+    retry = "now"
 
 
 class SessionClosed(Reply, tag="session.closed", frozen=True, kw_only=True):
@@ -152,6 +162,7 @@ class OpenSession(Struct, frozen=True):
 
     ref: SessionRef
     since_ms: int
+    """When its client said hello."""
     client: ClientInfo
 
 
@@ -238,10 +249,16 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
 
     Raises:
         AccountBanned: the player may not sign in now.
+        SessionSuperseded: this connection is older than the one that has the session; it came late.
     """
     stands = ctx.look(standing)
     if stands.banned_until_ms > ctx.now_ms:
         raise AccountBanned(f"{ctx.key} is banned until {stands.banned_until_ms}")
+    ref = structs.replace(msg.session, session=msg.resumes) if msg.resumes in here.live else msg.session
+    before = here.live.get(ref.session)
+    hello_ms = msg.hello_ms or ctx.now_ms
+    if before and before.ref != ref and before.since_ms - LATE_MS < hello_ms < before.since_ms:
+        raise SessionSuperseded(f"a later connection has the session {ref.session}")
     who = ctx.look(profile)
     created = not who.created_ms
     if created:
@@ -261,16 +278,13 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
             locale=msg.client.locale,
             seen_ms=ctx.now_ms,
         )
-    ref = msg.session
-    if msg.resumes in here.live:
-        ref = structs.replace(ref, session=msg.resumes)
-    before = here.live.pop(ref.session, None)
+    here.live.pop(ref.session, None)
     if before and before.ref != ref:
         ctx.close_session(before.ref, CloseCode.SIGNED_IN_ELSEWHERE, "resumed elsewhere")
     if len(here.live) >= MAX_SESSIONS:
         oldest = here.live.pop(next(iter(here.live)))
         ctx.close_session(oldest.ref, CloseCode.SIGNED_IN_ELSEWHERE, f"more than {MAX_SESSIONS} sessions")
-    here.live[ref.session] = OpenSession(ref, ctx.now_ms, msg.client)
+    here.live[ref.session] = OpenSession(ref, hello_ms, msg.client)
     return SessionOpened(session=ref.session, name=who.name, created=created, muted_until_ms=stands.muted_until_ms)
 
 

@@ -106,6 +106,7 @@ class _Opening:
             session=self._ref,
             resumes=resume.session if resume else "",
             client=self._hello.client,
+            hello_ms=self._welcomer.clock.now_ms(),
         )
         self._welcomer.router.ask(request, Caller(player, "", self._ref), self._opened)
 

@@ -4,6 +4,7 @@ import pytest
 from msgspec import to_builtins
 
 from actors.player import (
+    LATE_MS,
     MAX_SESSIONS,
     NameNotAllowed,
     PlayerGet,
@@ -14,6 +15,7 @@ from actors.player import (
     SessionClose,
     SessionOpen,
     SessionOpened,
+    SessionSuperseded,
     profile,
     sessions,
 )
@@ -28,11 +30,19 @@ def player() -> Room:
 
 
 def sign_in(
-    room: Room, session: str = "s1", generation: str = "g1", *, resumes: str = "", name_hint: str = ""
+    room: Room,
+    session: str = "s1",
+    generation: str = "g1",
+    *,
+    resumes: str = "",
+    name_hint: str = "",
+    hello_ms: int = 0,
 ) -> SessionOpened:
     ref = SessionRef(session, "node1", generation)
     op = f"open {session} {generation}"
-    reply = room.ask(SessionOpen(id=op, player="ann", session=ref, resumes=resumes, name_hint=name_hint))
+    reply = room.ask(
+        SessionOpen(id=op, player="ann", session=ref, resumes=resumes, name_hint=name_hint, hello_ms=hello_ms)
+    )
     assert isinstance(reply, SessionOpened)
     return reply
 
@@ -118,6 +128,26 @@ class TestResuming:
 
         assert [session for session, _, _ in closed(ann)] == ["s3"]
         assert len(live(ann)) == MAX_SESSIONS
+
+    def test_a_connection_that_was_given_up_and_is_late_does_not_cut_the_one_that_took_its_place(self) -> None:
+        """Its sign-in was on the way to another node for a second. It closed the newer one with 4503, after which no
+        client comes back by itself."""
+        ann = player()
+        sign_in(ann, "s1", "g1", hello_ms=NOON - 2_000)
+        sign_in(ann, "fresh", "g3", resumes="s1", hello_ms=NOON)
+        before = closed(ann)
+
+        with pytest.raises(SessionSuperseded):
+            sign_in(ann, "fresh too", "g2", resumes="s1", hello_ms=NOON - 1_000)
+
+        assert live(ann) == {"s1": "g3"}
+        assert closed(ann) == before
+
+    def test_a_node_whose_clock_is_far_behind_takes_a_session_over_all_the_same(self) -> None:
+        ann = player()
+        sign_in(ann, "s1", "g1", hello_ms=NOON)
+
+        assert sign_in(ann, "fresh", "g2", resumes="s1", hello_ms=NOON - LATE_MS).session == "s1"
 
     def test_a_session_that_is_gone_opens_the_proposed_one(self) -> None:
         ann = player()

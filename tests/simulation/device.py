@@ -13,7 +13,6 @@ from protocol import (
     Blocked,
     ClientSession,
     ClientStatus,
-    CloseCode,
     CloseSocket,
     Disconnected,
     Happened,
@@ -172,12 +171,9 @@ class Device:
             line.let_go(code)
 
     def _blocked(self, block: Blocked) -> None:
-        """Sent away for good. It happens that a sign-in of a lost connection arrives after that of the one that took
-        its place, and has that one closed; then the player comes back by hand."""
-        if block.code == CloseCode.SIGNED_IN_ELSEWHERE:
-            self._loop.deliver(self.world.clients, BY_HAND_S, self.start)
-        else:
-            self.world.note_blocked(self.name, block.code, block.reason)
+        """Sent away for good, which nothing here asks for; the player comes back by hand."""
+        self.world.note_blocked(self.name, block.code, block.reason)
+        self._loop.deliver(self.world.clients, BY_HAND_S, self.start)
 
     def _lose(self) -> None:
         if self._online:
