@@ -27,7 +27,7 @@ from server.features import blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http, running_staff_http
-from server.lifetime import allow_many_sockets, first, signals, unless
+from server.lifetime import allow_many_sockets, drain, first, signals, unless
 from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
@@ -99,10 +99,9 @@ class Server:
         self._status = status
 
     async def drain(self, within_s: float) -> None:
-        """Send the clients elsewhere, then give every actor up."""
+        """See ``server.lifetime.drain``."""
         self._status.draining = True
-        await self.gateway.drain(within_s)
-        if not await self.node.drain(within_s):
+        if not await drain(self.node, self.gateway, within_s):
             log.warning("server.drain_incomplete", actors=len(self.node.host.activations))
 
 

@@ -121,7 +121,8 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stopping node gives its sessions to leave and its actors to be handed over."""
     reconnect_spread_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
-    """Seconds over which a draining node spreads the `retry_after_ms` of its sessions."""
+    """Seconds over which a draining node lets its sessions go, fewer where they are few (500 a second);
+    where there is no other node, seconds over which they come back (`retry_after_ms`)."""
 
 
 class Http(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -15,6 +15,7 @@ from websockets.http11 import Request, Response
 
 from actors.player import SessionClose
 from actors.runtime import Caller, Clock, ClosePlayer, CloseSession, Command, MutePlayer, RenameSession, SessionRef
+from actors.runtime.blueprint import CALLER_PLACED
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
 from protocol import CloseCode, Codec, ServerSession, Wire
@@ -28,7 +29,10 @@ log = structlog.get_logger()
 BACKLOG = 4096  # sockets that the kernel keeps for us while we are busy; a storm of reconnects needs them
 FRAME_FACTOR = 4  # frames up to so many times the message limit are refused as messages; larger ones end the connection
 LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-DRAIN_SLICE = 200  # sessions closed in one turn of the loop
+DRAIN_SLICE = 10  # sessions closed in one turn of the loop
+LEAVING_PER_S = 500  # sessions that leave a draining node; the others have to sign them in
+AGAIN_S = 0.1  # within which each comes back
+LAST_WORDS_S = 2.0  # for clients that do not answer the close
 
 
 class GatewayParts(Struct, frozen=True, kw_only=True):
@@ -92,18 +96,33 @@ class Gateway:
         """Signed-in sessions of this node."""
         return len(self._by_generation)
 
-    async def drain(self, within_s: float) -> None:
-        """Ask every client to go elsewhere, each after a pause of its own, so that they do not all come at once."""
+    def refuse(self) -> None:
+        """Take no more connections."""
         self.draining = True
-        spread_ms = int(self._config.reconnect_spread_s * 1000)
-        for n, session in enumerate([s for s in self._connections.values() if s is not None]):
-            retry_after_ms = self._parts.random.randrange(spread_ms) if spread_ms else 0
+
+    async def drain(self, within_s: float) -> None:
+        """Have every client go elsewhere, some at a time: each comes back at once, and others are not swamped. Where
+        there is nobody to go to they leave together, and each comes back after a pause of its own."""
+        self.refuse()
+        spread_s = min(self._config.reconnect_spread_s, within_s)
+        sessions = [session for session in self._connections.values() if session is not None]
+        if self._parts.node.membership.successors:
+            await self._let_go(sessions, over_s=min(spread_s, len(sessions) / LEAVING_PER_S), back_within_s=AGAIN_S)
+        else:
+            await self._let_go(sessions, over_s=0.0, back_within_s=spread_s)
+        clock = self._parts.clock
+        deadline = clock.monotonic() + min(within_s, LAST_WORDS_S)
+        while self._connections and clock.monotonic() < deadline:
+            await clock.sleep(0.02)
+
+    async def _let_go(self, sessions: Sequence[Session], *, over_s: float, back_within_s: float) -> None:
+        clock = self._parts.clock
+        began = clock.monotonic()
+        for n, session in enumerate(sessions, start=1):
+            retry_after_ms = int(self._parts.random.random() * back_within_s * 1000)
             session.close(CloseCode.DRAINING, f'{{"retry_after_ms":{retry_after_ms}}}')
-            if n % DRAIN_SLICE == DRAIN_SLICE - 1:
-                await self._parts.clock.sleep(0)
-        deadline = self._parts.clock.monotonic() + min(within_s, 2.0)
-        while self._connections and self._parts.clock.monotonic() < deadline:
-            await self._parts.clock.sleep(0.02)
+            if n % DRAIN_SLICE == 0:
+                await clock.sleep(max(0.0, began + over_s * n / len(sessions) - clock.monotonic()))
 
     # Door of the connections.
     def admit(self, address: str) -> Response | None:
@@ -194,7 +213,13 @@ class Gateway:
 
     def _tell_closed(self, player: str, ref: SessionRef) -> None:
         request = SessionClose(id=token_urlsafe(9), player=player, session=ref)
-        self._parts.node.router.ask(request, Caller(player), partial(_unheard, player))
+        self._parts.node.router.ask(request, Caller(player), partial(self._told_closed, player))
+
+    def _told_closed(self, player: str, _answer: object) -> None:
+        """Where the actor did not hear of it, it forgets the session sooner or later: they are kept in memory only. The
+        actor of one who is on the way to another node goes ahead."""
+        if self.draining and player not in self._by_player:
+            self._parts.node.host.give_up(f"{CALLER_PLACED}:{player}")
 
     def _command(self, command: Command) -> None:
         match command:
@@ -212,10 +237,6 @@ class Gateway:
                     addressed.rename(command.name)
                 else:
                     addressed.close(CloseCode(command.code), command.reason)
-
-
-def _unheard(player: str, answer: object) -> None:
-    """The player's actor forgets a session sooner or later: its slice of sessions is in memory only, and bounded."""
 
 
 def _host_of(url: str) -> str | None:

@@ -6,6 +6,9 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from actors.runtime.node import Node
+from server.gateway import Gateway
+
 T = TypeVar("T")
 
 
@@ -46,6 +49,15 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
 async def _then(stop: asyncio.Event, limit: asyncio.Timeout) -> None:
     await stop.wait()
     limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def drain(node: Node, gateway: Gateway, within_s: float) -> bool:
+    """Leave in good order: take nothing new, hand over what many share, send the clients elsewhere, then hand over the
+    rest. Sessions and actors may each take ``within_s`` seconds; False if some actors were still busy then."""
+    gateway.refuse()
+    await node.step_back(within_s / 2)
+    await gateway.drain(within_s)
+    return await node.drain(within_s / 2)
 
 
 async def first(work: Any, hurry: asyncio.Event) -> None:

@@ -1,8 +1,8 @@
 """An actor's one life on this node: its mailbox, and what its turns have to wait for before they may be seen.
 
-    loading ──> active ──> leaving ──> gone
-       ^          │  defect, taken key
-       └──────────┘  (reload, run again)         fenced out: gone at once
+    loading ──> active ──> leaving ──> releasing ──> gone
+       ^          │  defect, taken key       │
+       └──────────┴──────────────────────────┘  (reload, run again)         fenced out: gone at once
 
 Turns run ahead of the commit. What came of them waits in ``_open`` until the lane collects it, then in ``_flight``
 until the transaction has ended; what only read waits behind what it has seen.
@@ -43,6 +43,9 @@ class State(Enum):
     LOADING = "loading"
     ACTIVE = "active"
     LEAVING = "leaving"
+    """No more turns; what they did so far goes into the last commit."""
+    RELEASING = "releasing"
+    """The last commit is under way."""
     GONE = "gone"
 
 
@@ -284,15 +287,16 @@ class Activation:
     # Commit (Committable).
     def collect(self) -> ActorWrite | None:
         """Take what is to be saved; turns that run from now on belong to the next commit."""
-        if self.state is State.LEAVING:
-            assert self.actor is not None
-            self._flight = []
-            return self.actor.collect(release=True)
-        if self._broken or self.state is not State.ACTIVE or self.actor is None or self.actor.draft.empty:
+        leaving = self.state is State.LEAVING
+        if self._broken or not (leaving or self.state is State.ACTIVE) or self.actor is None:
+            return None
+        if self.actor.draft.empty and not leaving:
             return None
         self._flight, self._open = self._open, []
+        if leaving:
+            self.state = State.RELEASING
         try:
-            return self.actor.collect()
+            return self.actor.collect(release=leaving)
         except Exception as error:  # noqa: BLE001 - a value that cannot be encoded: one turn's defect, not the node's end
             flight, self._flight = self._flight, None
             self._refused_by_store(Refused(f"{type(error).__name__}: {error}"), flight)
@@ -309,7 +313,9 @@ class Activation:
             log.info("commit.not_done", actor=self.address, result=str(result))
         if result is Outcome.FENCED:
             self._gone("fenced out", flight)
-        elif self.state is State.LEAVING:
+        elif result is Outcome.DONE and self.state is State.RELEASING:
+            for done in flight:
+                self._release(done.envelope, done.result)
             self._gone("passivated", [])
         elif result is Outcome.DONE:
             self._safe(flight)
@@ -414,11 +420,23 @@ class Activation:
 
     def leave(self) -> bool:
         """Begin to give the actor up; False if somebody still waits for it."""
-        if self.state is not State.ACTIVE or not self.idle or self.actor is None:
+        return self.idle and self.hand_over()
+
+    def hand_over(self, *, patient: bool = False) -> bool:
+        """Begin to give the actor up, however busy it is: what it has done is committed, what waits is sent on. False
+        while it cannot; with ``patient`` also while the next owner would have to begin something anew."""
+        if self.state is not State.ACTIVE or self.actor is None or self._broken:
+            return False
+        if patient and (self._waiters or self.unheard):
             return False
         self.state = State.LEAVING
         self._host.wake(self)
         return True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is on its way out."""
+        return self.state is State.LEAVING or self.state is State.RELEASING
 
     def drop(self, why: str) -> None:
         """End at once without saving: the lease has run out. A commit under way decides by its fence."""

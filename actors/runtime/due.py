@@ -14,7 +14,7 @@ from actors.runtime.clock import Clock
 from actors.runtime.mailbox import Answer
 from actors.runtime.membership import Membership
 from actors.runtime.router import Router
-from storage import SHARDS, DueTimer, Store, StoreDown, TimerRow
+from storage import SHARDS, DueTimer, Store, StoreDown
 
 log = structlog.get_logger()
 LOOK_S = 2.0
@@ -22,7 +22,6 @@ TELLS_EVERY = 3  # looks
 AHEAD_MS = 2_000  # timers due before the next look are fetched now and fired when they are due
 STALE_MS = 5_000  # age of a tell after which its sender is taken to be gone
 LIMIT = 500  # timers, and tells, in one look
-WAKE = TimerRow("", 0, b"")  # no timer has an empty name: firing it only has the actor loaded, and its outbox with it
 
 
 class DuePoller:
@@ -81,7 +80,7 @@ class DuePoller:
                 self._under_way.add(key)
                 tasks.create_task(self._fire(due, key), name="timer")
         for actor in tellers:
-            self._router.fire(DueTimer(actor, WAKE), _ignore)
+            self._router.wake(actor)
 
     async def _fire(self, due: DueTimer, key: tuple[str, str, int]) -> None:
         wait_ms = due.timer.due_ms - self._clock.now_ms()
@@ -99,7 +98,3 @@ class DuePoller:
                 code=answer.error.code,
                 reason=str(answer.error),
             )
-
-
-def _ignore(_answer: Answer) -> None:
-    """A wake-up needs no answer: the next look finds what is still left."""

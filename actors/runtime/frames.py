@@ -80,6 +80,10 @@ class CommandFrame(Struct, tag="command", array_like=True):
     command: CloseSession | RenameSession | ClosePlayer | MutePlayer
 
 
+class LeasesFrame(Struct, tag="leases", array_like=True):
+    """A node has come, drains or has left: on the channel of all nodes, so that they look at the leases now."""
+
+
 class TickFrame(Struct, tag="tick", array_like=True):
     """What one topic gathered in one turn of the owner's event loop; ``events`` are (seq, ends, body)."""
 
@@ -91,7 +95,7 @@ class TickFrame(Struct, tag="tick", array_like=True):
     """Seqs of older events that are not as they were."""
 
 
-Frame = AskFrame | TellFrame | FireFrame | AnswerFrame | CommandFrame
+Frame = AskFrame | TellFrame | FireFrame | AnswerFrame | CommandFrame | LeasesFrame
 encode = msgspec.msgpack.Encoder().encode
 decode_frame: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 decode_tick: msgspec.msgpack.Decoder[TickFrame] = msgspec.msgpack.Decoder(TickFrame)

@@ -29,6 +29,8 @@ TURNS_PER_ROUND = 64  # of one actor before the next one's; keeps a hot actor fr
 ROUND_S = 0.004  # then the loop looks at its sockets again
 CLAIMS = 256  # actors in one claim
 SWEEP_S = 1.0  # between two looks at deadlines and idle actors
+WAVE = 256  # actors handed over at the same time; one commit's worth
+PATIENCE_S = 0.5  # for an actor whose tells are under way, or whose caller waits for a later answer
 LAPSED = "lease lost"
 NEWER_S = 30.0  # an actor that a newer release has written is not claimed again so soon; a row each time costs
 NEWER_KEPT = 100_000  # such actors that are remembered; about 20 MB
@@ -51,6 +53,10 @@ class Outlet(Protocol):
 
     def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
         """The actor is not here (any more); ``owner`` where it is known."""
+        ...
+
+    def owing(self, address: str) -> None:
+        """The actor was handed over while tells of it were under way: its next owner should look after them now."""
         ...
 
 
@@ -183,17 +189,35 @@ class Host:
                 for task in running:
                     task.cancel()
 
-    async def drain(self, within_s: float) -> bool:
-        """Give every actor up; False if some were still busy after ``within_s`` seconds."""
-        deadline = self._clock.monotonic() + within_s
-        while self._activations and self._clock.monotonic() < deadline:
-            for activation in list(self._activations.values()):
-                if activation.quarantined is not None:
-                    activation.drop("draining")
-                else:
-                    activation.leave()
-            await self._clock.sleep(0.01)
-        return not self._activations
+    async def hand_over(self, within_s: float, *, spare: str = "") -> bool:
+        """Give every actor up but those of kind ``spare``, a wave at a time, so that each is silent for one commit;
+        False if some are still here after ``within_s`` seconds."""
+        began = self._clock.monotonic()
+        while (now := self._clock.monotonic()) < began + within_s:
+            going = [a for a in self._activations.values() if not spare or not a.address.startswith(f"{spare}:")]
+            if not going:
+                return True
+            wave = self._wave(going, patient=now < began + PATIENCE_S)
+            while any(activation.leaving for activation in wave) and self._clock.monotonic() < began + within_s:
+                await self._clock.sleep(0.005)
+            for activation in wave:
+                if activation.state is State.GONE and activation.unheard:
+                    self._outlet.owing(activation.address)
+            if not wave:
+                await self._clock.sleep(0.01)
+        return False
+
+    def _wave(self, going: list[Activation], *, patient: bool) -> list[Activation]:
+        """Those that begin to leave now."""
+        wave: list[Activation] = []
+        for activation in going:
+            if activation.quarantined is not None:
+                activation.drop("draining")
+            elif activation.hand_over(patient=patient):
+                wave.append(activation)
+                if len(wave) == WAVE:
+                    break
+        return wave
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -294,7 +318,7 @@ class Host:
         """Send what waits to another node, by chance: which of them runs a newer release is not known here."""
         if self._activations.get(activation.address) is not activation:
             return
-        others = [node for node in self._others() if node != self._node]
+        others = self._others()
         if others:
             self._send_on(activation, self._random.choice(others))
             return

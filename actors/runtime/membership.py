@@ -45,6 +45,11 @@ class Membership:
         self._valid_until = float("-inf")
         self._again_s: float | None = None
         self._placing: tuple[str, ...] = ()
+        self.left = False
+        """Whether this node has given up its lease, and everything with it."""
+        self._renewing = asyncio.Lock()
+        self._looking = False
+        self._tasks: asyncio.TaskGroup | None = None
         self._listeners: list[Callable[[Change], None]] = []
         self._lapsed: list[Callable[[], None]] = []
 
@@ -66,6 +71,16 @@ class Membership:
         """Whether no other node is alive."""
         return len(self.rows) <= 1
 
+    @property
+    def draining(self) -> bool:
+        """Whether this node takes no more actors."""
+        return self._row.draining
+
+    @property
+    def successors(self) -> Sequence[str]:
+        """Other live nodes that take actors."""
+        return [node for node in self._placing if node != self.node]
+
     def owner_by_hash(self, key: str) -> str:
         """The live node that ``key`` belongs to; moves only the keys of nodes that come or go."""
         if len(self._placing) <= 1:
@@ -77,17 +92,38 @@ class Membership:
         """Hold the lease until the context is left, then give it up. Waits for the first renewal."""
         await self._renew_first()
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             renewing = tasks.create_task(self._run(), name="lease")
             try:
                 yield
             finally:
+                self._tasks = None
                 renewing.cancel()
-                await self._release()
+                await self.leave()
+
+    def look(self) -> None:
+        """Look at the leases soon, for somebody has come or goes."""
+        if self._tasks is not None and not self._looking and not self.left:
+            self._looking = True
+            self._tasks.create_task(self._look(), name="lease-look")
+
+    async def _look(self) -> None:
+        self._looking = False  # a word that comes from now on is of something that this look may miss
+        await self._try_renew()
 
     async def drain(self) -> None:
-        """Tell the others that nothing is to be placed here any more."""
+        """Have nothing placed here any more; the others see it at their next look."""
         self._row = structs.replace(self._row, draining=True)
         await self._try_renew()
+
+    async def leave(self) -> None:
+        """Give up the lease, and with it whatever is still owned."""
+        if self.left:
+            return
+        self.left = True
+        self._valid_until = float("-inf")
+        async with self._renewing:
+            await self._release()
 
     async def _release(self) -> None:
         try:
@@ -102,7 +138,7 @@ class Membership:
     async def _run(self) -> None:
         while True:
             await self._clock.sleep(self._pause())
-            if not await self._try_renew() and not self.serving:
+            if not self.left and not await self._try_renew() and not self.serving:
                 self._lapse()
 
     def _pause(self) -> float:
@@ -119,6 +155,10 @@ class Membership:
         return pause
 
     async def _try_renew(self) -> bool:
+        async with self._renewing:
+            return not self.left and await self._renew()
+
+    async def _renew(self) -> bool:
         asked = self._clock.monotonic()
         try:
             rows = await self._store.renew(self._row, self._lease_s)

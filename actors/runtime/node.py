@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from actors.runtime.actor import Tools
 from actors.runtime.backoff import Backoff
-from actors.runtime.blueprint import Blueprint
+from actors.runtime.blueprint import CALLER_PLACED, Blueprint
 from actors.runtime.clock import Clock
 from actors.runtime.commit import Committer
 from actors.runtime.directory import Directory
@@ -36,6 +36,8 @@ from actors.runtime.tickets import Ticket
 from actors.runtime.topics import Frame, Hub
 from protocol import ErrorReply, Event, Message, Reply, Tell
 from storage import Bus, NodeRow, Ranks, Snapshot, Store
+
+HEARD_S = 0.1  # until the other nodes have heard what this one announces, and looked
 
 
 class NodeOptions(Struct, frozen=True):
@@ -76,6 +78,7 @@ class Node:
     def __init__(self, row: NodeRow, blueprint: Blueprint, outside: Outside, options: NodeOptions) -> None:
         clock, random, observe = outside.clock, outside.random, outside.observe
         self.name = row.node
+        self._clock = clock
         self.blueprint = blueprint
         decoders = make_decoders(blueprint)
         self.membership = Membership(row, outside.store, clock, observe, options.lease_s)
@@ -108,7 +111,7 @@ class Node:
             random=random,
             outlet=self,
             serving=lambda: self.membership.serving,
-            others=lambda: [row.node for row in self.membership.rows if not row.draining],
+            others=lambda: self.membership.successors,
             observe=observe,
             options=options.host,
         )
@@ -179,12 +182,36 @@ class Node:
             await parts.enter_async_context(self._due.running())
             for service in self._services.values():
                 await parts.enter_async_context(service.running())
+            self.router.announce()
             yield self
 
+    async def step_back(self, within_s: float) -> None:
+        """Have nothing placed here any more, and hand over what is not a player's own; sessions may still be here. Does
+        nothing where there is nobody to take it."""
+        await self._say_drained()
+        if self.membership.successors:
+            await self.host.hand_over(within_s, spare=CALLER_PLACED)
+
     async def drain(self, within_s: float) -> bool:
-        """Take no new actors, then give up those that are here; False if some were still busy after ``within_s``."""
-        await self.membership.drain()
-        return await self.host.drain(within_s)
+        """Hand over everything, then give up the lease; False if some actors were still busy after ``within_s``."""
+        await self._say_drained()
+        done = await self.host.hand_over(within_s)
+        if done and self.membership.successors:
+            await self.membership.leave()
+            if self.host.activations:
+                self.host.drop_all()
+            await self._announce()
+        return done
+
+    async def _say_drained(self) -> None:
+        if not self.membership.draining:
+            await self.membership.drain()
+            await self._announce()
+
+    async def _announce(self) -> None:
+        if not self.membership.alone:
+            self.router.announce()
+            await self._clock.sleep(HEARD_S)
 
     # Outlet of the host.
     def released(self, address: str, ran: Ran) -> None:
@@ -213,6 +240,9 @@ class Node:
     def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
         self.relay.forget(address)
         self.router.redirect(waiting, owner)
+
+    def owing(self, address: str) -> None:
+        self.router.wake(address)
 
 
 class Stamps:

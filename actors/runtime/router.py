@@ -25,6 +25,7 @@ from actors.runtime.frames import (
     Decoders,
     FireFrame,
     Frame,
+    LeasesFrame,
     RemoteRefusal,
     TellFrame,
     decode_frame,
@@ -38,11 +39,12 @@ from actors.runtime.membership import Change, Membership
 from actors.runtime.queries import Queries
 from actors.runtime.tickets import Ticket
 from protocol import Invalid, Moved, Reply, Request, Tell, Unavailable
-from storage import Bus, DueTimer
+from storage import Bus, DueTimer, TimerRow
 
 log = structlog.get_logger()
 RESEND_S = 1.0  # without an answer from another node; a lost bus message costs this much
 ADDRESS = re.compile(r"(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+")  # what fits the store's key and needs no escaping
+WAKE = TimerRow("", 0, b"")  # no timer has an empty name: firing it does nothing but load the actor
 MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
 
 
@@ -145,6 +147,10 @@ class Router:
         deadline = self._clock.monotonic() + self._options.deadline_s
         self.dispatch(Fired(due.actor, due.timer.name, due.timer.due_ms, deliver, deadline))
 
+    def wake(self, address: str) -> None:
+        """Have an actor loaded, and its outbox looked after."""
+        self.fire(DueTimer(address, WAKE), lambda _answer: None)  # a look finds it again, should this be lost
+
     def command(self, command: Command) -> None:
         """Carry out ``command`` on its session, or its player's sessions, wherever they are; lost if their node is."""
         if isinstance(command, ClosePlayer | MutePlayer):
@@ -154,6 +160,10 @@ class Router:
             self._command(command)
         else:
             self._bus.publish(node_channel(command.to.node), encode(CommandFrame(command)))
+
+    def announce(self) -> None:
+        """Have the other nodes look at the leases now: this node's has changed. A lost word costs them a renewal."""
+        self._bus.publish(NODES_CHANNEL, encode(LeasesFrame()))
 
     def dispatch(self, envelope: Envelope) -> None:
         """Bring a message to its actor's mailbox, here or elsewhere."""
@@ -278,6 +288,8 @@ class Router:
             self._answered(frame)
         elif isinstance(frame, CommandFrame):
             self._command(frame.command)
+        elif isinstance(frame, LeasesFrame):
+            self._membership.look()
         else:
             self._serve(frame)
 
@@ -293,12 +305,16 @@ class Router:
         if frame.sure:
             envelope.owner = self._node
         if activation is None:
-            node = self._node if frame.sure else self._directory.locate(address)
+            left = self._membership.left  # then rows that name this node mean nothing any more
+            node = self._node if frame.sure and not left else self._directory.locate(address)
             if node != self._node:
                 # A guess is passed on once: two nodes that remember each other would send everybody back and
                 # forth. Whoever is sent to itself opens the actor; its row has the last word.
                 self._directory.forget(address)
                 envelope.move(node, sure=node == frame.node)
+                return
+            if left:
+                envelope.move(None)
                 return
         elif isinstance(frame, AskFrame) and self._belongs_elsewhere(address):
             activation.leave()

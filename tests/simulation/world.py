@@ -24,6 +24,7 @@ from server.config import Gateway as GatewayConfig
 from server.features import FEATURES
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
+from server.lifetime import drain
 from server.limits import SessionRates
 from server.welcome import WelcomeOptions, Welcomer
 from storage import ActorWrite
@@ -99,8 +100,7 @@ class SimulatedMember(Member):
 
     async def _drain(self) -> None:
         assert self.gateway is not None
-        await self.gateway.drain(2.0)
-        await self.node.drain(2.0)
+        await drain(self.node, self.gateway, 2.0)
         self.stopping.set()
 
 

@@ -5,7 +5,7 @@ clock (``clock``). ``pause`` is a stopped process, ``crash`` one that never come
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from random import Random
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from tests.support.clock import ClockView, FakeClock, settle
 from tests.support.memory_store import MemoryStore, StoreLink
 
 E = TypeVar("E")
+T = TypeVar("T")
 LEASE_S = 10.0
 OPTIONS = NodeOptions(lease_s=LEASE_S, verify=True)
 
@@ -237,7 +238,7 @@ class Cluster:
         self.ranks = LocalRanks()
         self.frame: Frame = _frame
         self.members: dict[str, Member] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     # What nodes share and are given; another world has it made of other things (tests/simulation).
@@ -287,6 +288,17 @@ class Cluster:
                 return
             await self.clock.advance(0.1)
         raise AssertionError(f"{member.name} does not end")
+
+    def drain(self, member: Member) -> asyncio.Task[bool]:
+        """Have a node hand over what it has; its gateway, where there is one, is not told."""
+        return self.begin(member.node.drain(5.0))
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something beside the test; it is ended with the cluster."""
+        assert self._group is not None, "the cluster is not running"
+        task = self._group.create_task(work)
+        self._tasks[f"work {len(self._tasks)}"] = task
+        return task
 
     def pause(self, member: Member) -> None:
         """Stop a node as SIGSTOP does, at the next point at which it would wait; nothing reaches or leaves it."""
