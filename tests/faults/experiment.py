@@ -3,16 +3,19 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from heapq import merge
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 
 import httpx
-from msgspec import Struct
+from msgspec import Struct, json
 
 from loadtest.check import Rule, Verdict, check
 from loadtest.history import write_history
 from tests.faults.finals import commits, finals, note_commits
+from tests.faults.swarm import Summary, Swarm, swarming
 from tests.faults.town import Town
 from tests.support.crowd import together
 from tests.support.nodes import NodeProcess
@@ -87,6 +90,8 @@ class Measured(Struct):
     waits: list[Wait]
     began: float
     ended: float
+    swarm: Summary | None
+    """What the swarm says, if there was one."""
 
     @property
     def row(self) -> str:
@@ -106,7 +111,15 @@ class Experiment:
     """Runs one. ``calm`` says of a request during the fault whether it had nothing to do with it."""
 
     def __init__(
-        self, cluster: Cluster, folder: Path, *, players: int = PLAYERS, pause_s: float = 1.0, after_s: float = 3.0
+        self,
+        cluster: Cluster,
+        folder: Path,
+        *,
+        players: int = PLAYERS,
+        pause_s: float = 1.0,
+        after_s: float = 3.0,
+        swarm: int = 0,
+        gathers: bool = False,
     ) -> None:
         self.cluster = cluster
         self.recorder = Recorder()
@@ -115,6 +128,8 @@ class Experiment:
         self._players = players
         self._pause_s = pause_s
         self._after_s = after_s
+        self._swarm = swarm
+        self._gathers = gathers
         self.note = ""
         """What else was measured, said with the load."""
 
@@ -122,8 +137,10 @@ class Experiment:
         """Live, hurt, recover, rest, judge. Fails if the judge finds anything."""
         loop = asyncio.get_running_loop()
         await note_commits(self.cluster.store)
-        async with self._town() as town:
+        async with self._town() as town, self._swarming() as swarm:
             await town.settle_in()
+            if swarm is not None:
+                await swarm.do("talk")
             times: list[float] = []
 
             async def direct() -> None:
@@ -137,10 +154,16 @@ class Experiment:
             async with asyncio.timeout(BEFORE_S + ANSWERED_S):
                 await together(direct(), town.live())
             await town.come_to_rest()
+            if swarm is not None:
+                await swarm.do("stop")
+                await swarm.do(f"rest {json.encode(await town.stand()).decode()}")
+                await swarm.end()
             waits = [wait for player in town.players for wait in player.waits]
+        if swarm is not None:
+            self.recorder.records = list(merge(self.recorder.records, swarm.records, key=attrgetter("at")))
         self.recorder.records += await asyncio.to_thread(commits, self.cluster.store, self.recorder.at)
         self.recorder.records += await asyncio.to_thread(finals, self.cluster.store, self.recorder.at)
-        measured = self._measured(says, waits, times[0], times[1])
+        measured = self._measured(says, waits, times[0], times[1], swarm.summary if swarm else None)
         if not measured.verdict.good:
             path = self._folder / "history.jsonl"
             await asyncio.to_thread(write_history, path, self.recorder.records)
@@ -157,7 +180,15 @@ class Experiment:
         ):
             yield Town(self.cluster.store, players, Backend(self.recorder, http, nodes), self._pause_s)
 
-    def _measured(self, says: str, waits: Sequence[Wait], began: float, ended: float) -> Measured:
+    def _swarming(self) -> AbstractAsyncContextManager[Swarm | None]:
+        if not self._swarm:
+            return nullcontext()
+        nodes, began = self.cluster.nodes, self.recorder.began
+        return swarming(nodes, self._swarm, began, self._folder / "swarm.jsonl", gathers=self._gathers)
+
+    def _measured(
+        self, says: str, waits: Sequence[Wait], began: float, ended: float, swarm: Summary | None
+    ) -> Measured:
         verdict = check(self.recorder.records)
         asked, retries = self.recorder.count()
         during = [wait for wait in waits if wait.ended > began]
@@ -165,7 +196,7 @@ class Experiment:
         doubled = sum(found for rule, found in verdict.found.items() if rule in DOUBLED)
         return Measured(
             fault=says,
-            load=f"{self._players} players, {asked:,} requests" + (f"; {self.note}" if self.note else ""),
+            load="; ".join(filter(None, [f"{self._players + self._swarm:,} players, {asked:,} requests", self.note])),
             silence_s=max((wait.lasted for wait in during if wait.kind in SERVICE), default=0.0),
             gift_s=max((wait.lasted for wait in during if wait.kind not in SERVICE), default=0.0),
             calm_s=None if calm is None else percentile(calm, 0.99),
@@ -177,6 +208,7 @@ class Experiment:
             waits=list(waits),
             began=began,
             ended=ended,
+            swarm=swarm,
         )
 
 

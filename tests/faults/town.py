@@ -130,8 +130,12 @@ class Town:
         waiting = await ask(self.store, "SELECT COUNT(*) FROM outbox WHERE failed IS NULL")
         if waiting != [(0,)]:
             return False
-        stand: dict[str, int] = dict(await ask(self.store, "SELECT topic, seq FROM topics"))
+        stand = await self.stand()
         return all(place >= stand.get(topic, 0) for player in self.players for topic, place in player.places.items())
+
+    async def stand(self) -> dict[str, int]:
+        """The newest seq of every topic."""
+        return dict(await ask(self.store, "SELECT topic, seq FROM topics"))
 
     async def owners(self) -> dict[str, str]:
         """Node by actor, now."""

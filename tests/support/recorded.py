@@ -4,6 +4,7 @@ Unlike ``crowd`` nothing is asserted on the way: a topic that is missing an even
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -28,12 +29,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.records: list[AnyRecord] = []
-        self._started = asyncio.get_running_loop().time()
+        self.began = time.monotonic()
+        """When ``at`` was 0, in the seconds of this machine's monotonic clock."""
 
     @property
     def at(self) -> int:
         """Milliseconds since the beginning."""
-        return round((asyncio.get_running_loop().time() - self._started) * 1000)
+        return round((time.monotonic() - self.began) * 1000)
 
     def add(self, record: AnyRecord) -> None:
         """What has happened last."""
