@@ -5,7 +5,9 @@ Both are effects of a turn of the actor that owns the row: fenced, and one commi
 
 - **A tell that is tried again is told anew**, under the next number, in the commit that removes the old row: no crash
   loses or doubles it. Under its old number a receiver that has heard a later tell of the pair would take it for a
-  repeat. So it comes after all that was told before it was tried again.
+  repeat. So it comes after all that was told before it was tried again. The old one has had no effect: every try was
+  answered that its turn failed. A copy that the bus still carries is dropped where a later tell of the pair was heard;
+  before that it is run, within the router's deadline of some seconds, and fails as the others did.
 - **A timer that is tried again is due now**: it fires late, once. Whatever is still under way for the old due time
   finds nothing.
 """
