@@ -165,14 +165,21 @@ async def test_what_is_still_under_way_for_its_old_time_finds_nothing(cluster: C
     await set_aside(cluster, north)
     mend(cluster)
     ((due_ms,),) = cluster.store._db.execute("SELECT due_ms FROM timers").fetchall()
-    await north.said(Settle(id="s-1", actor=HERE, key="alarm"))
     answers: list[Any] = []
-    for failed in (None, "a late copy"):
-        north.node.router.fire(DueTimer(HERE, TimerRow("alarm", due_ms, b"", failed)), answers.append)
-    await settle()
 
-    assert [(answer.reply, answer.error) for answer in answers] == [(None, None)] * 2
+    async def late_copies() -> None:
+        for failed in (None, "a late copy"):
+            north.node.router.fire(DueTimer(HERE, TimerRow("alarm", due_ms, b"", failed)), answers.append)
+        await settle()
+
+    await late_copies()
+    assert timers(cluster) == [("alarm", "internal")]
+    await north.said(Settle(id="s-1", actor=HERE, key="alarm"))
+    await late_copies()
     assert timers(cluster) == [("alarm", None)]
+
+    assert [(answer.reply, answer.error) for answer in answers] == [(None, None)] * 4
+    assert rings(cluster) == []
 
 
 # Others.
@@ -190,6 +197,29 @@ async def test_timers_that_fail_take_no_places_of_others_in_a_look(
     assert [failed for _, failed in timers(cluster)] == [None] * 12
     await cluster.clock.advance(GIVEN_UP_S + 20)
     assert [failed for _, failed in timers(cluster)] == ["internal"] * 12
+
+
+async def test_more_of_them_than_one_look_finds_are_set_aside_one_lot_after_the_other(
+    cluster: Cluster, north: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "LIMIT", 2)
+    monkeypatch.setattr(due, "MOST", 3)
+    for n in range(6):
+        await broken(cluster, north, counter=f"broken{n}")
+    await cluster.clock.advance(3 * GIVEN_UP_S)
+
+    assert [failed for _, failed in timers(cluster)] == ["internal"] * 6
+    assert north.node._due._firings == {}
+
+
+async def test_one_that_is_cancelled_while_it_is_being_tried_is_forgotten(cluster: Cluster, north: Member) -> None:
+    await broken(cluster, north)
+    await cluster.clock.advance(3)
+    assert len(north.node._due._firings) == 1
+    await north.said(Wind(id="w", in_s=None))
+    await cluster.clock.advance(3)
+
+    assert north.node._due._firings == {}
 
 
 async def test_an_actor_with_many_of_them_goes_on_answering(cluster: Cluster, north: Member) -> None:
