@@ -307,7 +307,8 @@ class Context:
     def at(self, due_ms: int, name: str, message: Tell) -> None:
         """Have this actor hear ``message`` once, at ``due_ms`` or as soon after as can be (within two seconds).
 
-        A timer of the same name is replaced. It survives crashes and takeovers.
+        A timer of the same name is replaced. It survives crashes and takeovers; if its turn keeps failing it is set
+        aside.
         """
         self.effects.append(SetTimer(name, due_ms, message))
 
