@@ -5,7 +5,7 @@ from typing import Any
 
 from actors.wallet import wallet_faults
 from server.doctor import Finding
-from storage import Store
+from storage import SET_ASIDE, Store
 
 LATE_MS = 60_000  # a tell is delivered, and a timer fired, within seconds of its time while any node is alive
 SHOWN = 20  # lines of one sort of fault; the rest is counted
@@ -23,7 +23,9 @@ _SET_ASIDE = "SELECT actor, number, to_actor, failed FROM outbox WHERE failed IS
 _STUCK = (
     "SELECT actor, number, to_actor, at_ms FROM outbox WHERE failed IS NULL AND at_ms < ? ORDER BY at_ms, actor, number"
 )
-_OVERDUE = "SELECT actor, name, due_ms FROM timers WHERE due_ms < ? ORDER BY due_ms, actor, name"
+_TIMERS_ASIDE = "SELECT actor, name, failed FROM timers WHERE shard = ? ORDER BY actor, name"
+_OVERDUE = "SELECT actor, name, due_ms FROM timers WHERE shard <> ? AND due_ms < ? ORDER BY due_ms, actor, name"
+_REQUEUE = "to try it again: POST /v1/{}/set-aside/{}/{}/requeue"
 _HOLES = (
     "SELECT t.topic, t.seq, t.floor_seq FROM topics t"
     " LEFT JOIN topic_events e ON e.topic = t.topic AND e.seq >= t.floor_seq"
@@ -39,7 +41,7 @@ async def look_at_rows(store: Store, now_ms: int) -> list[Finding]:
     return [
         *_findings("rows", "each has its actor or topic", await _orphans(store)),
         *_findings("outbox", "nothing set aside, nothing waits for long", await _tells(store, late_ms, now_ms)),
-        *_findings("timers", "none is overdue", await _timers(store, late_ms, now_ms)),
+        *_findings("timers", "none set aside, none overdue", await _timers(store, late_ms, now_ms)),
         *_findings("topics", "no sequence has a hole", await _holes(store)),
         *_findings("wallets", "ledger and balances agree", await wallet_faults(store, now_ms)),
     ]
@@ -71,7 +73,7 @@ async def _orphans(store: Store) -> list[str]:
 
 async def _tells(store: Store, late_ms: int, now_ms: int) -> list[str]:
     aside = [
-        f"tell {number} of {actor} to {to} was set aside: {failed}"
+        f"tell {number} of {actor} to {to} was set aside: {failed}; {_REQUEUE.format('outbox', actor, number)}"
         for actor, number, to, failed in await store.select(_SET_ASIDE)
     ]
     stuck = [
@@ -82,10 +84,15 @@ async def _tells(store: Store, late_ms: int, now_ms: int) -> list[str]:
 
 
 async def _timers(store: Store, late_ms: int, now_ms: int) -> list[str]:
-    return [
-        f"{name} of {actor} has been due for {_minutes(now_ms - due_ms)}"
-        for actor, name, due_ms in await store.select(_OVERDUE, (late_ms,))
+    aside = [
+        f"{name} of {actor} was set aside: {failed}; {_REQUEUE.format('timers', actor, name)}"
+        for actor, name, failed in await store.select(_TIMERS_ASIDE, (SET_ASIDE,))
     ]
+    overdue = [
+        f"{name} of {actor} has been due for {_minutes(now_ms - due_ms)}"
+        for actor, name, due_ms in await store.select(_OVERDUE, (SET_ASIDE, late_ms))
+    ]
+    return aside + overdue
 
 
 async def _holes(store: Store) -> list[str]:

@@ -11,6 +11,7 @@ from actors.mail import mail
 from actors.moderation import moderation
 from actors.player import profile, sessions
 from actors.runtime import Blueprint, Feature
+from actors.set_aside import set_aside
 from actors.staff import staff
 from actors.wallet import wallet
 
@@ -19,6 +20,7 @@ FEATURES: tuple[Feature[Any], ...] = (
     sessions,
     moderation,
     staff,
+    set_aside,
     seat,
     guild,
     chat,

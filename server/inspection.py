@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.runtime import Blueprint
+from actors.runtime import Blueprint, type_of
 from protocol import GuildhallError
 from storage import Store
 
@@ -82,8 +82,8 @@ def _tag(reply: bytes | None) -> str:
 
 
 async def _timers(store: Store, actor: str) -> list[dict[str, Any]]:
-    rows = await store.select("SELECT name, due_ms, body FROM timers WHERE actor = ? ORDER BY due_ms", (actor,))
-    return [{"name": n, "due_ms": d, "message": msgspec.msgpack.decode(b)["t"]} for n, d, b in rows]
+    rows = await store.select("SELECT name, due_ms, body, failed FROM timers WHERE actor = ? ORDER BY due_ms", (actor,))
+    return [{"name": n, "due_ms": d, "message": type_of(b), "failed": failed} for n, d, b, failed in rows]
 
 
 async def _outbox(store: Store, actor: str) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ async def _outbox(store: Store, actor: str) -> list[dict[str, Any]]:
         "SELECT number, to_actor, at_ms, body, failed FROM outbox WHERE actor = ? ORDER BY number", (actor,)
     )
     return [
-        {"number": n, "to": to, "at_ms": at, "message": msgspec.msgpack.decode(body)["t"], "failed": failed}
+        {"number": n, "to": to, "at_ms": at, "message": type_of(body), "failed": failed}
         for n, to, at, body, failed in rows
     ]
 

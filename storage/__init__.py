@@ -24,6 +24,7 @@ from storage.ranks import (
     Top,
 )
 from storage.ranks_urls import open_ranks
+from storage.schema import SET_ASIDE
 from storage.scoped_bus import ScopedBus
 from storage.sqlite_link import StoreLocked
 from storage.store import (
@@ -58,6 +59,7 @@ from storage.store import (
 
 __all__ = [
     "OPS_PER_PLAYER",
+    "SET_ASIDE",
     "SHARDS",
     "ActorWrite",
     "Around",

@@ -21,7 +21,6 @@ from storage.store import (
     Outcome,
     Record,
     Taken,
-    TellRow,
     Upsert,
     shard_of,
 )
@@ -251,14 +250,14 @@ def _trims(writes: Sequence[ActorWrite], oldest: Mapping[str, int]) -> Cut:
 
 
 def _outbox(writes: Sequence[ActorWrite]) -> Put:
-    def row(actor: str, tell: TellRow) -> Row:
-        shard = shard_of(actor) if tell.failed is None else SET_ASIDE
-        return (actor, tell.number, shard, tell.to, tell.at_ms, tell.body, tell.failed)
-
     return Put(
         "outbox",
         ("actor", "number", "shard", "to_actor", "at_ms", "body", "failed"),
-        [row(w.actor, tell) for w in writes for tell in w.outbox],
+        [
+            (w.actor, t.number, _shard(w.actor, t.failed), t.to, t.at_ms, t.body, t.failed)
+            for w in writes
+            for t in w.outbox
+        ],
         keys=("actor", "number"),
     )
 
@@ -275,10 +274,14 @@ def _heard(writes: Sequence[ActorWrite]) -> Put:
 def _timers(writes: Sequence[ActorWrite]) -> Put:
     return Put(
         "timers",
-        ("actor", "name", "shard", "due_ms", "body"),
-        [(w.actor, t.name, shard_of(w.actor), t.due_ms, t.body) for w in writes for t in w.timers],
+        ("actor", "name", "shard", "due_ms", "body", "failed"),
+        [(w.actor, t.name, _shard(w.actor, t.failed), t.due_ms, t.body, t.failed) for w in writes for t in w.timers],
         keys=("actor", "name"),
     )
+
+
+def _shard(actor: str, failed: str | None) -> int:
+    return shard_of(actor) if failed is None else SET_ASIDE
 
 
 # Records of rooms: any table, so names are checked and runs of the same statement are gathered.

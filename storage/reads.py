@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from storage.commits import ActorRow, Row
+from storage.schema import SET_ASIDE
 from storage.store import (
     DueTimer,
     EventRange,
@@ -83,7 +84,11 @@ _LOADS = (
     "SELECT actor, topic, epoch, seq, floor_seq FROM topics WHERE actor IN ({})",
     "SELECT actor, number, to_actor, body, at_ms, failed FROM outbox WHERE actor IN ({}) ORDER BY actor, number",
     "SELECT actor, sender, number FROM heard WHERE actor IN ({})",
-    "SELECT actor, name, due_ms, body FROM timers WHERE actor IN ({}) ORDER BY actor, name",
+    # The shard has the last word: a release before the column ``failed`` sets a timer anew without clearing it.
+    (
+        f"SELECT actor, name, due_ms, body, CASE shard WHEN {SET_ASIDE} THEN failed END FROM timers"  # noqa: S608
+        " WHERE actor IN ({}) ORDER BY actor, name"
+    ),
 )
 
 
@@ -113,8 +118,8 @@ def snapshots(
             made[actor].outbox.append(TellRow(number, to, body, at_ms, failed))
         for actor, sender, number in heard:
             made[actor].heard[sender] = number
-        for actor, name, due_ms, body in timers:
-            made[actor].timers.append(TimerRow(name, due_ms, body))
+        for actor, name, due_ms, body, failed in timers:
+            made[actor].timers.append(TimerRow(name, due_ms, body, failed))
     return [made[actor] if actor in made else OwnedElsewhere(actor, takeover.elsewhere[actor]) for actor in actors]
 
 
@@ -171,7 +176,7 @@ def positions(rows: Iterable[Row]) -> dict[str, Position]:
 
 # What is due, and who is alive.
 def due_queries(shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int) -> list[Query]:
-    """The rows for ``due``. Tells that were set aside have a shard of their own, so they are never met."""
+    """The rows for ``due``. What was set aside has a shard of its own, so it is never met."""
     within = f"WHERE shard IN ({marks(len(shards))})"
     timers = Query(
         f"SELECT actor, name, due_ms, body FROM timers {within} AND due_ms <= ? ORDER BY due_ms, actor, name LIMIT ?",  # noqa: S608

@@ -124,13 +124,14 @@ CORE: Sequence[Migration] = tuple(
             _TIMERS,
             "CREATE INDEX timers_by_due ON timers (shard, due_ms)",
             _NODES,
+            "ALTER TABLE timers ADD COLUMN failed VARCHAR(255) NULL",
         ),
         start=1,
     )
 )
 
 SET_ASIDE = -1
-"""Shard of tells that were set aside: the search for old tells never meets them."""
+"""Shard of tells and timers that were set aside: the search for what is due never meets them."""
 
 
 def with_core(rooms: Mapping[str, Sequence[Migration]]) -> dict[str, Sequence[Migration]]:

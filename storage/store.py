@@ -86,6 +86,8 @@ class TimerRow(Struct, frozen=True):
     name: str
     due_ms: int
     body: bytes
+    failed: str | None = None
+    """Why it was set aside; None while it is to be fired."""
 
 
 class Insert(Struct, frozen=True):
@@ -280,9 +282,9 @@ class Store(Protocol):
     async def due(
         self, shards: Sequence[int], *, timers_until_ms: int, tells_until_ms: int | None, limit: int
     ) -> tuple[list[DueTimer], list[str]]:
-        """Timers due up to ``timers_until_ms``, earliest first, and actors whose outbox holds a tell that is not set
-        aside and was written before ``tells_until_ms`` (None: tells are not asked for); of actors whose ``shard_of`` is
-        in ``shards``, at most ``limit`` of each."""
+        """Timers due up to ``timers_until_ms``, earliest first, and actors whose outbox holds a tell that was written
+        before ``tells_until_ms`` (None: tells are not asked for); of actors whose ``shard_of`` is in ``shards``, at
+        most ``limit`` of each. What was set aside is not found."""
         ...
 
     async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:

@@ -4,6 +4,7 @@ A room declares with ``Feature``, its turns get a ``Context``; ``Node`` puts a n
 """
 
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
+from actors.runtime.aside import GiveUp, TryAgain, type_of
 from actors.runtime.blueprint import Blueprint
 from actors.runtime.clock import Clock, SystemClock
 from actors.runtime.context import (
@@ -21,7 +22,7 @@ from actors.runtime.context import (
     SessionRef,
     Unfollow,
 )
-from actors.runtime.feature import CALLER, Feature
+from actors.runtime.feature import CALLER, EVERY_KIND, Feature
 from actors.runtime.mailbox import Answer
 from actors.runtime.node import Node, NodeOptions, Outside
 from actors.runtime.reach import SERVER, Reach, ask
@@ -29,6 +30,7 @@ from actors.runtime.tickets import EventTicket, FetchTicket, RowTicket, Ticket
 
 __all__ = [
     "CALLER",
+    "EVERY_KIND",
     "SERVER",
     "Answer",
     "Blueprint",
@@ -43,6 +45,7 @@ __all__ = [
     "Feature",
     "FetchTicket",
     "Follow",
+    "GiveUp",
     "MutePlayer",
     "Node",
     "NodeOptions",
@@ -58,6 +61,8 @@ __all__ = [
     "Ticket",
     "TopicOpen",
     "TopicOpened",
+    "TryAgain",
     "Unfollow",
     "ask",
+    "type_of",
 ]

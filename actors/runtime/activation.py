@@ -33,7 +33,6 @@ SLOW_TURN_S = 0.005
 SAMPLE = 64  # one turn in so many is timed for the metrics
 DEFECTS = 10  # defects in a row without a good commit after which the actor is quarantined
 
-
 _EMPTY: deque[Envelope] = deque()  # shared by all who have no mail, never filled: a deque of one's own takes 700 bytes
 
 
@@ -366,7 +365,8 @@ class Activation:
     def _defect(self, envelope: Envelope, defect: BaseException) -> None:
         self._report(envelope, defect)
         self._broken = True  # the state cannot be trusted: nothing more is collected from it
-        self._count_defect(f"{type(defect).__name__}: {defect}")
+        if not isinstance(envelope, Fired):  # a timer that keeps failing is set aside by itself (``due``)
+            self._count_defect(f"{type(defect).__name__}: {defect}")
         if self._flight is None:
             self._start_over([])
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
+from actors.runtime.aside import Aside, type_of
 from actors.runtime.blueprint import Kind
 from actors.runtime.context import Caller, Context, Deferred, SliceOf
 from actors.runtime.draft import Draft, Ran
@@ -19,8 +20,8 @@ from actors.runtime.feature import Turn
 from actors.runtime.ops import TICKET, Digest, Kept, OpWindow
 from actors.runtime.slices import Slot, open_slots
 from actors.runtime.tickets import Ticket
-from protocol import GuildhallError, Invalid, Reply, Request, Tell
-from storage import ActorWrite, Position, Snapshot
+from protocol import GuildhallError, Invalid, Reply, Request, Tell, Unavailable, tag_of
+from storage import ActorWrite, Position, Snapshot, TimerRow
 
 S = TypeVar("S", bound=Struct)
 _encode = msgspec.msgpack.Encoder().encode
@@ -122,19 +123,34 @@ class Actor:
         return self._run(self.kind.turns[type(tell)], tell, now_ms)
 
     def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
-        """Run the turn of a timer that is due; None when it has fired, was cancelled or was set anew, or is of a newer
-        release: it waits for a node that knows it."""
-        timer = self.draft.timers.get(name)
-        if timer is None or timer.due_ms != due_ms:
+        """Run the turn of a timer that is due; None when it has fired, was cancelled, set anew or set aside.
+
+        Raises:
+            Unavailable: it is of a newer release, and waits for a node that knows it.
+        """
+        timer = self._timer(name, due_ms)
+        if timer is None:
             return None
         try:
             tell = self._tools.decode_tell(timer.body)
         except msgspec.ValidationError:
-            return None
+            if type_of(timer.body) in map(tag_of, self.kind.turns):
+                raise
+            raise Unavailable(f"timer {name} is of a newer release") from None
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
         self.draft.drop_timer(name)
         ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
+        ran.durable = True
+        return ran
+
+    def set_timer_aside(self, name: str, due_ms: int, reason: str) -> Ran | None:
+        """Keep a timer that cannot be fired from being fired; None when it was fired, changed or set aside before."""
+        timer = self._timer(name, due_ms)
+        if timer is None:
+            return None
+        self.draft.set_timer_aside(timer, reason)
+        ran = Ran(None)
         ran.durable = True
         return ran
 
@@ -174,6 +190,13 @@ class Actor:
         """Where a topic stands with all turns so far, committed or not."""
         return self.draft.position_of(topic)
 
+    def aside(self, key: int | str) -> Aside | None:
+        """See ``Context.aside``."""
+        if isinstance(key, int):
+            return self.draft.aside.get(key)
+        timer = self.draft.timers.get(key)
+        return timer if timer is not None and timer.failed is not None else None
+
     def replica_of(self, name: str) -> Any:
         """What this node knows of a room's replicated rows."""
         return self._tools.replicas[name]
@@ -196,13 +219,18 @@ class Actor:
         return {name: slot.state for name, slot in self._slots.items()}
 
     # Inside.
+    def _timer(self, name: str, due_ms: int) -> TimerRow | None:
+        """The timer that is to be fired at ``due_ms``."""
+        timer = self.draft.timers.get(name)
+        return timer if timer is not None and timer.due_ms == due_ms and timer.failed is None else None
+
     def _run(self, turn: Turn, message: Any, now_ms: int) -> Ran:
         ctx = self.context
         ctx.now_ms = max(ctx.now_ms, now_ms)
         if ctx.effects:
             ctx.effects = []
         self._used = False
-        slot = self._slots[turn.feature.name]
+        slot = self._slots.get(turn.feature.name) or Slot(turn.feature, turn.feature.state(), stored=False)
         before = self._photo() if self._tools.verify else None
         try:
             ran = Ran(turn.run(ctx, slot.state, message))

@@ -27,12 +27,13 @@ class Kind:
         """Topics with a name of their own, to the actor of this kind that publishes them."""
 
     def add(self, feature: Feature[Any]) -> None:
-        """Have the kind carry the room.
+        """Have the kind carry the room, or run the turns of one that is of every kind.
 
         Raises:
             Ambiguous: another room has claimed some of it.
         """
-        _put(self.features, feature.name, feature)
+        if feature.kinds:
+            _put(self.features, feature.name, feature)
         for prefix in feature.topics:
             _put(self.topics, prefix, feature)
         self.named.update({t: actor for t, actor in feature.named.items() if actor.partition(":")[0] == self.name})
@@ -82,6 +83,10 @@ class Blueprint:
         self._prefixes: list[str] = []
         for feature in self.features:
             self._add(feature)
+        for feature in self.features:
+            if not feature.kinds:
+                for kind in self.kinds.values():
+                    kind.add(feature)
         self.requests.sort(key=tag_of)
         self._prefixes.sort(key=len, reverse=True)
 

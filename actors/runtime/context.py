@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from msgspec import Struct
 
+from actors.runtime.aside import Aside, Settling
 from protocol.closing import CloseCode
 from protocol.errors import Defect, GuildhallError
 from protocol.messages import Cursor, Event, Reply, Tell
@@ -139,8 +140,9 @@ class AnswerOp(Struct, frozen=True):
 SessionCommand = CloseSession | RenameSession
 PlayerCommand = ClosePlayer | MutePlayer
 Command = SessionCommand | PlayerCommand
+TimerEffect = SetTimer | CancelTimer
 Effect = (
-    Publish | TellEffect | SetTimer | CancelTimer | Keep | Redact | CallEffect | Follow | Unfollow | Command | AnswerOp
+    Publish | TellEffect | TimerEffect | Keep | Redact | CallEffect | Follow | Unfollow | Command | AnswerOp | Settling
 )
 
 
@@ -173,6 +175,10 @@ class ActorView(Protocol):
 
     def replica_of(self, name: str) -> Any:
         """What this node knows of the room's replicated rows."""
+        ...
+
+    def aside(self, key: int | str) -> Aside | None:
+        """See ``Context.aside``."""
         ...
 
     def stamp(self) -> int:
@@ -271,6 +277,10 @@ class Context:
         """
         return self._view.replica_of(feature.name)
 
+    def aside(self, key: int | str) -> Aside | None:
+        """The tell of that number, or the timer of that name, that was set aside; None where there is none."""
+        return self._view.aside(key)
+
     # Effects.
     def publish(self, topic: str, event: Event, *, ephemeral: bool = False, ends: str | None = None) -> int:
         """Say ``event`` to everyone who follows ``topic``; returns its seq (0 for an ephemeral one).
@@ -297,7 +307,8 @@ class Context:
     def at(self, due_ms: int, name: str, message: Tell) -> None:
         """Have this actor hear ``message`` once, at ``due_ms`` or as soon after as can be (within two seconds).
 
-        A timer of the same name is replaced. It survives crashes and takeovers.
+        A timer of the same name is replaced. It survives crashes and takeovers; if its turn keeps failing it is set
+        aside.
         """
         self.effects.append(SetTimer(name, due_ms, message))
 
@@ -328,6 +339,10 @@ class Context:
         At most once: a call is lost with its node. Who must not miss it sets a timer as well.
         """
         self.effects.append(CallEffect(message))
+
+    def settle(self, what: Settling) -> None:
+        """End that something is set aside; a turn does so once for one row, which it has from ``aside``."""
+        self.effects.append(what)
 
     def follow(self, topic: str, *, after: Cursor | None = None, durable: bool = True) -> None:
         """Let the asking session follow ``topic``: from ``after`` where the log still reaches back to it, else from

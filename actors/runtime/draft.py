@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from actors.runtime.aside import GiveUp, TryAgain
 from actors.runtime.blueprint import Kind
 from actors.runtime.context import (
     AnswerOp,
@@ -34,6 +35,7 @@ from actors.runtime.tickets import Ticket
 from protocol import ErrorReply, Event, GuildhallError, Reply, Tell
 from storage import ActorWrite, EventRow, OpRow, Position, Redaction, Snapshot, TellRow, TimerRow
 
+REASON_CHARS = 255  # of a reason why something was set aside; the column takes no more
 TRIM_EVERY = 64  # events of a topic between two cuts of its log; one DELETE then covers many rows
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -83,6 +85,7 @@ class Draft:
         "_open_write",
         "_told",
         "_topics",
+        "aside",
         "dirty",
         "heard",
         "timers",
@@ -94,6 +97,8 @@ class Draft:
         self.version = snapshot.version
         """Version that the row has when everything collected so far is committed."""
         self.timers: dict[str, TimerRow] = {row.name: row for row in snapshot.timers}
+        self.aside: dict[int, TellRow] = {row.number: row for row in snapshot.outbox if row.failed is not None}
+        """Own tells that were set aside, by number."""
         self.windows: dict[str, OpWindow] = _open_windows(snapshot.ops)
         """By player."""
         self.heard = dict(snapshot.heard)
@@ -156,7 +161,8 @@ class Draft:
 
     def set_aside(self, tell: TellRow, reason: str) -> None:
         """A tell that cannot be delivered; it stays visible in the outbox."""
-        self._write.outbox.append(TellRow(tell.number, tell.to, tell.body, tell.at_ms, reason[:255]))
+        row = self.aside[tell.number] = structs.replace(tell, failed=reason[:REASON_CHARS])
+        self._write.outbox.append(row)
 
     def keep_op(self, player: str, kept: Kept) -> None:
         """Save a kept op beside the state."""
@@ -168,6 +174,10 @@ class Draft:
         write = self._write
         write.timers = [t for t in write.timers if t.name != name]
         write.cancelled.append(name)
+
+    def set_timer_aside(self, timer: TimerRow, reason: str) -> None:
+        """A timer that cannot be fired; its row stays visible."""
+        self._put_timer(structs.replace(timer, failed=reason[:REASON_CHARS]))
 
     # Effects, one function each.
     def publish(self, ctx: Context, ran: Ran, effect: Publish) -> None:
@@ -196,24 +206,32 @@ class Draft:
         ran.durable = True
 
     def tell(self, ctx: Context, ran: Ran, effect: TellEffect) -> None:
-        self._told += 1
-        row = TellRow(self._told, effect.to, _encode(effect.message), ctx.now_ms)
-        self._write.outbox.append(row)
-        ran.tells = [*ran.tells, row]
-        ran.durable = True
+        self._put_tell(ctx, ran, effect.to, _encode(effect.message))
 
     def set_timer(self, _ctx: Context, ran: Ran, effect: SetTimer) -> None:
-        row = TimerRow(effect.name, effect.due_ms, _encode(effect.message))
-        write = self._write
-        write.timers = [t for t in write.timers if t.name != effect.name]
-        write.timers.append(row)
-        self.timers[effect.name] = row
+        self._put_timer(TimerRow(effect.name, effect.due_ms, _encode(effect.message)))
         ran.durable = True
 
     def cancel_timer(self, _ctx: Context, ran: Ran, effect: CancelTimer) -> None:
         if effect.name in self.timers:
             self.drop_timer(effect.name)
             ran.durable = True
+
+    def try_again(self, ctx: Context, ran: Ran, effect: TryAgain) -> None:
+        row = effect.row
+        if isinstance(row, TellRow):
+            self._drop_aside(row)
+            self._put_tell(ctx, ran, row.to, row.body)
+        else:
+            self._put_timer(TimerRow(row.name, ctx.now_ms, row.body))
+        ran.durable = True
+
+    def give_up(self, _ctx: Context, ran: Ran, effect: GiveUp) -> None:
+        if isinstance(effect.row, TellRow):
+            self._drop_aside(effect.row)
+        else:
+            self.drop_timer(effect.row.name)
+        ran.durable = True
 
     def keep_record(self, _ctx: Context, ran: Ran, effect: Keep) -> None:
         self._write.records.append(effect.record)
@@ -246,6 +264,23 @@ class Draft:
         if kept is not None and kept.reply is None:
             kept.reply = reply
             self.keep_op(ref.player, kept)
+
+    def _put_tell(self, ctx: Context, ran: Ran, to: str, body: bytes) -> None:
+        self._told += 1
+        row = TellRow(self._told, to, body, ctx.now_ms)
+        self._write.outbox.append(row)
+        ran.tells = [*ran.tells, row]
+        ran.durable = True
+
+    def _put_timer(self, row: TimerRow) -> None:
+        write = self._write
+        write.timers = [t for t in write.timers if t.name != row.name]
+        write.timers.append(row)
+        self.timers[row.name] = row
+
+    def _drop_aside(self, tell: TellRow) -> None:
+        del self.aside[tell.number]
+        self.delivered([tell.number])
 
     def _fresh(self) -> ActorWrite:
         return ActorWrite(
@@ -282,6 +317,8 @@ _APPLY: dict[type[Effect], Callable[[Draft, Context, Ran, Any], None]] = {
     ClosePlayer: Draft.command,
     MutePlayer: Draft.command,
     AnswerOp: Draft.answer,
+    TryAgain: Draft.try_again,
+    GiveUp: Draft.give_up,
 }
 
 

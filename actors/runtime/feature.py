@@ -38,6 +38,9 @@ Render = Callable[[Any, str, int], Event]
 
 CALLER = "@caller"
 """As ``key``: the caller's own actor."""
+EVERY_KIND: Sequence[str] = ()
+"""As ``actor``: the room's requests, which need an ``address``, are run by actors of whatever kind. It has no slice:
+each turn gets an empty ``state``, which is not kept."""
 
 
 class Turn(Struct, frozen=True):

@@ -41,7 +41,8 @@ class TellFrame(Struct, tag="tell", array_like=True):
 
 
 class FireFrame(Struct, tag="fire", array_like=True):
-    """A timer of an actor of the receiving node is due."""
+    """A timer of an actor of the receiving node is due, or with ``failed`` to be set aside for that reason. A node that
+    does not know ``failed`` fires it once more."""
 
     number: int
     node: str
@@ -49,6 +50,7 @@ class FireFrame(Struct, tag="fire", array_like=True):
     name: str
     due_ms: int
     sure: bool = False
+    failed: str | None = None
 
 
 class Refusal(Struct, array_like=True):

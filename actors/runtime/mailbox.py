@@ -115,14 +115,19 @@ def _nobody(_answer: Answer) -> None:
 
 
 class Fired(Envelope):
-    """A timer of the actor itself that is due."""
+    """A timer of the actor itself that is due. With ``failed`` it is set aside for that reason instead of run."""
 
-    __slots__ = ("due_ms", "name")
+    __slots__ = ("due_ms", "failed", "name")
 
-    def __init__(self, address: str, name: str, due_ms: int, deliver: Deliver, deadline: float) -> None:
+    def __init__(
+        self, address: str, name: str, due_ms: int, deliver: Deliver, deadline: float, failed: str | None = None
+    ) -> None:
         super().__init__(address, deliver, deadline)
         self.name = name
         self.due_ms = due_ms
+        self.failed = failed
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
+        if self.failed is not None:
+            return actor.set_timer_aside(self.name, self.due_ms, self.failed)
         return actor.fire(self.name, self.due_ms, now_ms)

@@ -1,7 +1,8 @@
 """The outbox's way out: each tell is delivered until its receiver has noted it, in order for each pair of actors.
 
 Between two actors one tell is under way at a time, so that the receiver's note of the newest number is enough to know a
-repeat. A tell that its receiver cannot run is set aside after some tries, visible in the outbox, and the next one goes.
+repeat. A tell that its receiver cannot run is set aside after some tries, visible in the outbox, and the next one goes;
+what becomes of it then: ``actors.runtime.aside``.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec import MsgspecError
 
+from actors.runtime.aside import type_of
 from actors.runtime.backoff import Backoff
 from actors.runtime.clock import Clock
 from actors.runtime.host import Host
@@ -116,7 +117,7 @@ class Relay:
         try:
             tell = self._decode_tell(row.body)
         except MsgspecError as error:
-            if _tag_of(row.body) in self._known:
+            if type_of(row.body) in self._known:
                 self._done(key, pair, f"not understood: {error}")
             else:  # of a newer release, whose nodes are not up yet, or not any more
                 log.info("tell.of_newer_release", sender=sender, receiver=receiver, number=row.number)
@@ -189,11 +190,3 @@ class Relay:
             self._deliver(key, pair)
         elif self._pairs.get(key) is pair:
             del self._pairs[key]
-
-
-def _tag_of(body: bytes) -> str:
-    """The tag of a tell, known or not; empty where it is none at all."""
-    try:
-        return str(msgspec.msgpack.decode(body)["t"])
-    except (MsgspecError, KeyError, TypeError):
-        return ""

@@ -143,9 +143,9 @@ class Router:
         self.dispatch(Told(address, tell, sender, number, deliver, deadline))
 
     def fire(self, due: DueTimer, deliver: Deliver) -> None:
-        """Have an actor's due timer fired."""
-        deadline = self._clock.monotonic() + self._options.deadline_s
-        self.dispatch(Fired(due.actor, due.timer.name, due.timer.due_ms, deliver, deadline))
+        """Have an actor's due timer fired, or set aside where it says why it ``failed``."""
+        timer, deadline = due.timer, self._clock.monotonic() + self._options.deadline_s
+        self.dispatch(Fired(due.actor, timer.name, timer.due_ms, deliver, deadline, timer.failed))
 
     def wake(self, address: str) -> None:
         """Have an actor loaded, and its outbox looked after."""
@@ -231,7 +231,7 @@ class Router:
             body = encode(envelope.tell)
             return TellFrame(number, self._node, envelope.address, envelope.sender, envelope.number, body, sure)
         assert isinstance(envelope, Fired)
-        return FireFrame(number, self._node, envelope.address, envelope.name, envelope.due_ms, sure)
+        return FireFrame(number, self._node, envelope.address, envelope.name, envelope.due_ms, sure, envelope.failed)
 
     def _answered(self, frame: AnswerFrame) -> None:
         sent = self._sent.pop(frame.number, None)
@@ -334,7 +334,7 @@ class Router:
         if isinstance(frame, TellFrame):
             tell = self._decoders.tell.decode(frame.body)
             return _RemoteTold(frame.address, tell, frame.sender, frame.sent, reply_to, deadline)
-        return _RemoteFired(frame.address, frame.name, frame.due_ms, reply_to, deadline)
+        return _RemoteFired(frame.address, frame.name, frame.due_ms, reply_to, deadline, frame.failed)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

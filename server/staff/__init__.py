@@ -44,6 +44,7 @@ from server.staff.leaderboards import leaderboard_routes
 from server.staff.node_numbers import Counted, NodeNumbers
 from server.staff.nodes import node_routes
 from server.staff.players import player_routes
+from server.staff.set_aside import tell_routes, timer_routes
 from server.staff.wallets import wallet_routes
 
 __all__ = ["Counted", "Desk", "DeskParts", "NodeNumbers", "docs_routes", "staff_routes"]
@@ -59,6 +60,8 @@ def staff_routes(desk: Desk, *, dev: bool) -> Sequence[ControllerRouterHandler]:
         "Channels": channel_routes,
         "Announcements": announcement_routes,
         "Leaderboards": leaderboard_routes,
+        "Messages set aside": tell_routes,
+        "Timers set aside": timer_routes,
         "Nodes": node_routes,
         "Audit": audit_routes,
     }

@@ -9,11 +9,14 @@ ID = r"\A[A-Za-z0-9_.~-]{1,64}\Z"
 """As ``protocol.Id``."""
 CHANNEL = r"\A(room|guild|party|world|dm):[A-Za-z0-9_.~-]{1,64}(:[A-Za-z0-9_.~-]{1,64})?\Z"
 """As ``protocol.ChannelName``."""
+ACTOR = r"\A(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+\Z"
+"""As the router takes an address."""
 
 Asked = Request[Any, Any, Any]
 """The request itself, as ``Changes.run`` wants it."""
 PlayerId = Annotated[str, PathParameter(pattern=ID, description="Id of the player.")]
 GuildId = Annotated[str, PathParameter(pattern=ID, description="Id of the guild.")]
+Actor = Annotated[str, PathParameter(pattern=ACTOR, description="E.g. `guild:42`, `player:ann`.")]
 NodeName = Annotated[str, PathParameter(pattern=ID, description="Name of the node.")]
 Channel = Annotated[str, PathParameter(pattern=CHANNEL, description="E.g. `room:lobby`, `guild:42`, `dm:ann:bo`.")]
 Board = Annotated[str, PathParameter(pattern=ID, description="Name of the board.")]

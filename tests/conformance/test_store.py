@@ -128,7 +128,7 @@ async def test_a_claim_finds_everything_that_was_committed(store: Store) -> None
         events=[line("guild:42", 1)],
         outbox=[TellRow(6, "player:bo", b"hi", 10), TellRow(7, "mail:x", b"", 11, "no such actor")],
         heard={"player:ann": 3, "player:bo": 9_007_199_254_740_993},
-        timers=[TimerRow("close", 99, b"t"), TimerRow("a", -1, b"")],
+        timers=[TimerRow("close", 99, b"t"), TimerRow("a", -1, b""), TimerRow("b", 5, b"", "internal")],
     )
     assert await store.commit([everything]) == [Outcome.DONE]
 

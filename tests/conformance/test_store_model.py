@@ -167,6 +167,8 @@ def written(held: Snapshot, outline: dict[str, Any], prefix: str) -> ActorWrite:
     end = at.seq + len(events)
     tells = [TellRow(held.told + n, "x", b"t", 3) for n in range(1, outline.get("tells", 0) + 1)]
     failed = [replace(t, failed="no") for t in held.outbox[:1] if outline.get("failed")]
+    timers = outline.get("timers", {})
+    aside = [replace(t, failed="no") for t in held.timers[:1] if outline.get("failed") and t.name not in timers]
     names = outline.get("records", [])
     return ActorWrite(
         actor=held.actor,
@@ -180,7 +182,7 @@ def written(held: Snapshot, outline: dict[str, Any], prefix: str) -> ActorWrite:
         outbox=[*failed, *tells],
         delivered=[t.number for t in held.outbox[1:2] if outline.get("delivered")],
         heard=outline.get("heard", {}),
-        timers=[TimerRow(name, due, b"") for name, due in outline.get("timers", {}).items()],
+        timers=[*aside, *(TimerRow(name, due, b"") for name, due in timers.items())],
         cancelled=outline.get("cancelled", []),
         records=[Insert("purse_log", {"id": prefix + name, "amount": 1}) for name in names],
         release=outline.get("release", False),

@@ -12,6 +12,7 @@ from storage import (
     Store,
     TellRow,
     TimerRow,
+    Upsert,
     migrate,
     open_store,
     shard_of,
@@ -119,6 +120,30 @@ async def test_actors_with_a_tell_that_waits_are_found_once_unless_it_was_set_as
     _, later = await store.due(EVERY_SHARD, timers_until_ms=0, tells_until_ms=51, limit=10)
 
     assert (found, later) == (["old"], ["old", "new"])
+
+
+async def test_a_timer_that_was_set_aside_is_not_found_until_it_is_set_again(store: Store) -> None:
+    held = await taken(store, "ann")
+    await committed(store, held, timers=[TimerRow("a", 1, b"a", "internal"), TimerRow("b", 2, b"b")])
+    aside, _ = await store.due(EVERY_SHARD, timers_until_ms=9, tells_until_ms=0, limit=10)
+    await committed(store, held, version=1, timers=[TimerRow("a", 3, b"a"), TimerRow("b", 2, b"b", "internal")])
+    again, _ = await store.due(EVERY_SHARD, timers_until_ms=9, tells_until_ms=0, limit=10)
+
+    assert aside == [DueTimer("ann", TimerRow("b", 2, b"b"))]
+    assert again == [DueTimer("ann", TimerRow("a", 3, b"a"))]
+
+
+async def test_a_timer_that_an_older_release_sets_again_is_set_aside_no_more(store: Store) -> None:
+    """It does not know the column ``failed``, and leaves there what it finds."""
+    held = await taken(store, "ann")
+    await committed(store, held, timers=[TimerRow("a", 1, b"a", "internal")])
+    older = {"actor": "ann", "name": "a", "shard": shard_of("ann"), "due_ms": 3, "body": b"b"}
+    await committed(store, held, version=1, records=[Upsert("timers", older, ("actor", "name"))])
+
+    found, _ = await store.due(EVERY_SHARD, timers_until_ms=9, tells_until_ms=0, limit=10)
+
+    assert found == [DueTimer("ann", TimerRow("a", 3, b"b"))]
+    assert (await reloaded(store, held)).timers == [TimerRow("a", 3, b"b")]
 
 
 async def test_only_the_shards_asked_for_are_searched_and_at_most_the_limit(store: Store) -> None:

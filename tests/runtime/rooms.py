@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from actors.runtime import CALLER, Context, Deferred, EventTicket, Feature, OpRef
+from actors.runtime import CALLER, EVERY_KIND, Context, Deferred, EventTicket, Feature, GiveUp, OpRef, TryAgain
 from protocol import Cursor, Event, GuildhallError, Reply, Request, Tell
 from storage import EventRange, Insert, Migration
 
@@ -401,4 +401,39 @@ def call(_ctx: Context, here: Visits, _msg: Call) -> Home:
     return Home(visits=here.count)
 
 
-ALL = (counter, talk, purse, home)
+# Of every kind of actor: what was set aside is tried again or given up.
+class Settled(Reply, tag="aside.settled", frozen=True, kw_only=True):
+    pass
+
+
+class Settle(Request[Settled], tag="aside.settle", frozen=True, kw_only=True):
+    """``key``: the number of a tell, or the name of a timer."""
+
+    actor: str = "purse:a"
+    key: int | str = 1
+    again: bool = True
+
+
+class NotAside(GuildhallError):
+    """Nothing of that key was set aside."""
+
+    code = "aside.not_found"
+
+
+class Nothing(Struct):
+    pass
+
+
+aside = Feature(name="aside", actor=EVERY_KIND, state=Nothing)
+
+
+@aside.handles(Settle, address=lambda msg, _caller: msg.actor, writes=False, internal=True)
+def settle(ctx: Context, _nothing: Nothing, msg: Settle) -> Settled:
+    row = ctx.aside(msg.key)
+    if row is None:
+        raise NotAside(f"{msg.key} of {ctx.actor}")
+    ctx.settle(TryAgain(row) if msg.again else GiveUp(row))
+    return Settled()
+
+
+ALL = (counter, talk, purse, home, aside)

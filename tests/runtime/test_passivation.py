@@ -97,5 +97,5 @@ async def test_what_is_put_away_leaves_nothing_in_memory(cluster: Cluster, north
         assert not node.relay._pairs
         assert not node.router._sent
         assert not node.queries._reads
-        assert not node._due._under_way
+        assert not node._due._firings
         assert all(not lane.waiting for lane in node.committer._lanes)

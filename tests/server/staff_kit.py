@@ -22,7 +22,13 @@ from storage import Insert, Upsert
 from tests.support.cluster import Cluster, Member
 
 ADDRESS = "203.0.113.9"
-EXAMPLES = {"{channel:str}": "room:lobby", "{seq:int}": "1", "{announcement:str}": 16 * "a"}
+EXAMPLES = {
+    "{channel:str}": "room:lobby",
+    "{seq:int}": "1",
+    "{announcement:str}": 16 * "a",
+    "{actor:str}": "guild:42",
+    "{number:int}": "1",
+}
 """What stands in the place of a parameter of a path, where not any name will do."""
 _ops = count(1)
 

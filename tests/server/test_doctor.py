@@ -13,12 +13,13 @@ from server.config import Config, StoreConfig
 from server.doctor import Finding
 from server.doctor_rows import LATE_MS, SHOWN, again, look_at_rows
 from server.features import blueprint
-from storage import Insert, Record, edit_store, look_into_store, migrate
+from storage import SET_ASIDE, Insert, Record, edit_store, look_into_store, migrate
 from tests.support.clock import START_MS, FakeClock
 
 NOW = START_MS
 LATE = NOW - LATE_MS - 1
 MINUTES_5 = NOW - 5 * 60_000
+AGAIN = "; to try it again: POST /v1"
 
 
 def actor(name: str, told: int = 0) -> Insert:
@@ -30,8 +31,9 @@ def tell(number: int, at_ms: int = NOW, failed: str | None = None, sender: str =
     return Insert("outbox", {**row, "failed": failed})
 
 
-def timer(due_ms: int, owner: str = "player:ann") -> Insert:
-    return Insert("timers", {"actor": owner, "name": "alarm", "shard": 0, "due_ms": due_ms, "body": b""})
+def timer(due_ms: int, owner: str = "player:ann", failed: str | None = None) -> Insert:
+    row = {"actor": owner, "name": "alarm", "shard": 0 if failed is None else SET_ASIDE, "due_ms": due_ms, "body": b""}
+    return Insert("timers", {**row, "failed": failed})
 
 
 def topic(newest: int, floor: int = 1, name: str = "player:ann") -> Insert:
@@ -142,16 +144,23 @@ async def test_a_receiver_that_has_heard_more_than_was_told_is_found(url: str) -
 
 
 async def test_tells_that_are_stuck_or_set_aside_are_found(url: str) -> None:
-    lines = await found(url, tell(1, MINUTES_5), tell(2, failed="nobody hears it"))
+    lines = await found(url, tell(1, MINUTES_5), tell(2, failed="why"))
 
     assert lines == [
-        "outbox: tell 2 of player:ann to player:bo was set aside: nobody hears it",
+        f"outbox: tell 2 of player:ann to player:bo was set aside: why{AGAIN}/outbox/set-aside/player:ann/2/requeue",
         "outbox: tell 1 of player:ann to player:bo has been waiting for 5 min",
     ]
 
 
-async def test_timers_that_are_overdue_are_found(url: str) -> None:
-    assert await found(url, timer(MINUTES_5, "player:bo")) == ["timers: alarm of player:bo has been due for 5 min"]
+async def test_timers_that_are_overdue_or_set_aside_are_found(url: str) -> None:
+    lines = await found(
+        url, actor("guild:42"), timer(MINUTES_5, "player:bo"), timer(MINUTES_5, "guild:42", failed="internal")
+    )
+
+    assert lines == [
+        f"timers: alarm of guild:42 was set aside: internal{AGAIN}/timers/set-aside/guild:42/alarm/requeue",
+        "timers: alarm of player:bo has been due for 5 min",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -243,5 +252,5 @@ async def test_the_command_looks_again_at_what_it_has_found(sqlite_url: str) -> 
             await clock.advance(1)
             await asyncio.sleep(0.01)
 
-    faults = [finding.text for finding in looking.result() if not finding.well]
-    assert faults == ["outbox: tell 1 of player:ann to player:bo was set aside: no reason"]
+    (fault,) = [finding.text for finding in looking.result() if not finding.well]
+    assert fault.startswith("outbox: tell 1 of player:ann to player:bo was set aside: no reason")

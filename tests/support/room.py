@@ -109,7 +109,10 @@ class Room:
     def pass_time(self, seconds: float) -> None:
         """Move the clock on and fire what is due, in order."""
         self.now_ms += int(seconds * 1000)
-        while due := sorted((t.due_ms, t.name) for t in self.actor.draft.timers.values() if t.due_ms <= self.now_ms):
+        timers = self.actor.draft.timers
+        while due := sorted(
+            (t.due_ms, t.name) for t in timers.values() if t.failed is None and t.due_ms <= self.now_ms
+        ):
             ran = self.actor.fire(due[0][1], due[0][0], self.now_ms)
             assert ran is not None
             self._ran(ran)
