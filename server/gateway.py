@@ -19,6 +19,7 @@ from actors.runtime.blueprint import CALLER_PLACED
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
 from protocol import CloseCode, Codec, ServerSession, Wire
+from server.acceptor import Acceptor
 from server.config import Gateway as GatewayConfig
 from server.connection import Connection, Peer, plain_response
 from server.limits import Admission, SessionRates, session_limits
@@ -26,7 +27,6 @@ from server.session import Session, SessionOptions
 from server.welcome import Welcomer
 
 log = structlog.get_logger()
-BACKLOG = 4096  # sockets that the kernel keeps for us while we are busy; a storm of reconnects needs them
 FRAME_FACTOR = 4  # frames up to so many times the message limit are refused as messages; larger ones end the connection
 LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DRAIN_SLICE = 10  # sessions closed in one turn of the loop
@@ -79,17 +79,15 @@ class Gateway:
         """
         loop = self._loop = asyncio.get_running_loop()
         max_bytes = self._config.message_bytes * FRAME_FACTOR
-        server = await loop.create_server(
-            lambda: Connection(self, loop, max_bytes), self._config.host, self._config.port, backlog=BACKLOG
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        log.info("gateway.listening", host=self._config.host, port=self.port)
-        try:
-            yield self
-        finally:
-            server.close()
-            for connection in list(self._connections):
-                connection.abort()
+        config = self._config
+        async with Acceptor(config.host, config.port, lambda: Connection(self, loop, max_bytes)).running() as acceptor:
+            self.port = acceptor.port
+            log.info("gateway.listening", host=config.host, port=self.port)
+            try:
+                yield self
+            finally:
+                for connection in list(self._connections):
+                    connection.abort()
 
     @property
     def sessions(self) -> int:
