@@ -28,6 +28,7 @@ from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, U
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
 log = structlog.get_logger()
+OUTBOX = 10_000  # tells that may wait for their receivers; past that the actor is asked nothing more; about 5 MB
 OPEN_TURNS = 4096  # turns that may wait for a commit; past that the actor stops taking from its mailbox
 SLOW_TURN_S = 0.005
 SAMPLE = 64  # one turn in so many is timed for the metrics
@@ -136,13 +137,21 @@ class Activation:
 
     # In.
     def post(self, envelope: Envelope) -> None:
-        """Take a message; refused at once when the mailbox is full or the actor is quarantined."""
+        """Take a message; refused at once when the mailbox is full, the actor is quarantined, or its tells do not get
+        away. What other actors tell it is taken then, or two whose outboxes are full would wait for each other."""
         if self.quarantined is not None:
             envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
             return
         if len(self._mailbox) >= self._capacity:
             envelope.finish(
                 Answer(error=Busy(f"{self.address} has {self._capacity} messages waiting", retry_after_ms=250))
+            )
+            return
+        if self.unheard >= OUTBOX and isinstance(envelope, Asked | Fired):
+            envelope.finish(
+                Answer(
+                    error=Busy(f"{self.address} has {self.unheard} tells that nobody has heard", retry_after_ms=1_000)
+                )
             )
             return
         envelope.since = self.used = self._host.monotonic()

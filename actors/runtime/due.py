@@ -28,8 +28,8 @@ LOOK_S = 2.0
 TELLS_EVERY = 3  # looks
 AHEAD_MS = 2_000  # timers due before the next look are fetched now and fired when they are due
 STALE_MS = 5_000  # age of a tell after which its sender is taken to be gone
-LIMIT = 500  # timers, besides those that have failed before, and tells, in one look
-MOST = 10_000  # timers in one look; while more than so many fail, those due later wait until some were set aside
+LIMIT = 500  # timers, and senders of tells, in one look; besides those that it has met before
+MOST = 10_000  # of them all; while more than so many fail, those due later wait until some were set aside
 TRIES = 5  # of a timer whose turn fails for a defect, before it is set aside: half a minute with the pauses
 PAUSE_S = 2.0  # after the first failure
 LONGEST_S = 16.0  # of the pauses: so late a timer may be that could not be fired during an outage
@@ -64,6 +64,8 @@ class DuePoller:
         self._clock = clock
         self._firings: dict[Key, _Firing] = {}
         self._looks = 0
+        self._woken = 0
+        """Senders that the last look for tells has found: where they are stuck, the next one looks behind them."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -102,7 +104,7 @@ class DuePoller:
             shards,
             timers_until_ms=now_ms + AHEAD_MS,
             tells_until_ms=now_ms - STALE_MS if with_tells else None,
-            limit=min(LIMIT + sum(firing.failures > 0 for firing in self._firings.values()), MOST),
+            limit=min(LIMIT + max(sum(firing.failures > 0 for firing in self._firings.values()), self._woken), MOST),
         )
         found = {(due.actor, due.timer.name, due.timer.due_ms): due for due in timers}
         self._firings = {key: known for key, known in self._firings.items() if known.under_way or key in found}
@@ -112,7 +114,9 @@ class DuePoller:
             if not firing.under_way and firing.again_at <= now:
                 firing.under_way = True
                 tasks.create_task(self._fire(due, key, firing), name="timer")
-        for actor in tellers[:LIMIT]:
+        if with_tells:
+            self._woken = len(tellers)
+        for actor in tellers:
             self._router.wake(actor)
 
     async def _fire(self, due: DueTimer, key: Key, firing: _Firing) -> None:

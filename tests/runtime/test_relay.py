@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from actors.runtime import activation, due
 from actors.runtime.relay import TRIES
+from protocol import Busy
 from tests.runtime.rooms import Get, Look, Order, Pay, Take
 from tests.support.clock import settle
 from tests.support.cluster import Cluster, Member
@@ -229,3 +231,45 @@ def _owner(cluster: Cluster, actor: str) -> Member:
 async def _owner_after_first_word(cluster: Cluster, purse: str) -> Member:
     await next(iter(cluster.members.values())).said(Look(id="first", purse=purse))
     return _owner(cluster, f"purse:{purse}")
+
+
+async def test_an_actor_whose_tells_do_not_get_away_is_asked_no_more_until_they_do(
+    cluster: Cluster, north: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outbox grew without bound while a receiver was away. What it is told it still hears: two such actors would
+    else wait for each other."""
+    monkeypatch.setattr(activation, "OUTBOX", 3)
+    south = await cluster.start("south")
+    placed = north.node.membership.owner_by_hash
+    here = [f"{n}" for n in range(40) if placed(f"purse:{n}") == "north"]
+    there = next(f"{n}" for n in range(40) if placed(f"purse:{n}") == "south")
+    with south.store.holding("claim"):
+        await north.said(Pay(id="1", purse=here[0], to=f"purse:{there}", parts=3))
+        with pytest.raises(Busy):
+            await north.said(Pay(id="2", purse=here[0], to=f"purse:{there}"))
+        await north.said(Pay(id="3", purse=here[1], to=f"purse:{here[0]}", amount=9))
+        assert _outbox(cluster)[-1][0] == f"purse:{here[0]}"
+    await settle()
+
+    assert (await north.said(Look(id="4", purse=here[0]))).left == 9 - (1 + 2 + 3)
+    assert _outbox(cluster) == []
+
+
+async def test_senders_that_are_stuck_do_not_hide_others_whose_owner_has_died(
+    cluster: Cluster, north: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "LIMIT", 2)
+    south = await cluster.start("south")
+    placed = north.node.membership.owner_by_hash
+    mine = [f"{n}" for n in range(80) if placed(f"purse:{n}") == "north"]
+    dying = next(f"{n}" for n in range(80) if placed(f"purse:{n}") == "south")
+    north.node.host.open(f"purse:{mine[0]}").quarantine("for the test", 1_000)
+    for n in range(1, 6):
+        await north.said(Pay(id="1", purse=mine[n], to=f"purse:{mine[0]}"))
+    south.bus.cut = True
+    south.ask(Pay(id="2", purse=dying, to=f"purse:{mine[6]}", amount=4))
+    await settle()
+    cluster.crash(south)
+    await cluster.clock.advance(60)
+
+    assert await _coins(north, mine[6]) == 4
