@@ -266,6 +266,7 @@ async def test_senders_that_are_stuck_do_not_hide_others_whose_owner_has_died(
     north.node.host.open(f"purse:{mine[0]}").quarantine("for the test", 1_000)
     for n in range(1, 6):
         await north.said(Pay(id="1", purse=mine[n], to=f"purse:{mine[0]}"))
+    await cluster.clock.advance(1)
     south.bus.cut = True
     south.ask(Pay(id="2", purse=dying, to=f"purse:{mine[6]}", amount=4))
     await settle()
