@@ -94,6 +94,33 @@ async def test_a_cut_ends_every_connection_and_refuses_new_ones_until_it_is_mend
     again.close()
 
 
+async def test_with_another_target_new_connections_lead_there_and_open_ones_stay(
+    proxy: Proxy, caller: Caller, echo: Echo
+) -> None:
+    other = Echo()
+    server = await asyncio.start_server(other.serve, "127.0.0.1", 0)
+    proxy.target = server.sockets[0].getsockname()[1]
+    newcomer = Caller(*await asyncio.open_connection("127.0.0.1", proxy.port))
+    await newcomer.says(b"new")
+    assert await newcomer.hears(3) == b"new"
+    await caller.says(b"old")
+    assert await caller.hears(3) == b"old"
+    assert (echo.told, other.told) == (b"?old", b"new")
+    newcomer.close()
+    server.close()
+
+
+async def test_connections_are_stranded_and_new_ones_are_not(proxy: Proxy, caller: Caller, echo: Echo) -> None:
+    proxy.strand()
+    await caller.says(b"lost?")
+    await caller.hears_nothing()
+    newcomer = Caller(*await asyncio.open_connection("127.0.0.1", proxy.port))
+    await newcomer.says(b"new")
+    assert await newcomer.hears(3) == b"new"
+    assert echo.told == b"?new"
+    newcomer.close()
+
+
 @pytest.mark.parametrize("direction", ["up", "down"])
 async def test_a_black_hole_in_one_direction_holds_what_is_sent_and_ends_nothing(
     proxy: Proxy, caller: Caller, echo: Echo, direction: str
