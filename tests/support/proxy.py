@@ -71,9 +71,9 @@ class _Link:
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Way) -> None:
         """One direction to its end; what is on its way is written in order, each chunk when it is due."""
         on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED)
-        with suppress(OSError):
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(on_its_way, sink, way))
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write(on_its_way, sink, way))
+            with suppress(OSError):  # it was reset: that is an end too
                 while data := await source.read(CHUNK):
                     if way is self._up:
                         self._look_for_commit(data)
@@ -81,7 +81,7 @@ class _Link:
                         await self._swallow(source)
                         break
                     await on_its_way.put((asyncio.get_running_loop().time() + way.delay_s, data))
-                writing.cancel()
+            writing.cancel()
 
     async def _write(self, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter, way: Way) -> None:
         loop = asyncio.get_running_loop()
