@@ -85,6 +85,8 @@ class MysqlStore:
     ) -> None:
         self._pool = pool
         self._renewals = renewals or pool
+        self._doubtful = False
+        """Whether the last renewal failed: older connections may lead to a server that is not there any more."""
         self._max_packet = max_packet
         self._random = random or Random()  # noqa: S311 - jitter
         self._sleep = sleep
@@ -151,9 +153,7 @@ class MysqlStore:
             kept,
             _NOW_MS,
         )
-        # Half a lease leaves time for a second try: this connection may be the only thing that is broken.
-        renew = partial(self._renewals.run, within_s=max(lease_s / 2, RENEWAL_S))
-        _, rows, ((now_ms,),) = await self._transact(lambda link: link.run(packet), run=renew)
+        _, rows, ((now_ms,),) = await self._renewed(packet, within_s=max(lease_s / 2, RENEWAL_S))
         forgotten = reads.forgotten(rows, now_ms)
         if forgotten:
             await self._forget(forgotten)
@@ -166,6 +166,21 @@ class MysqlStore:
         steps = commits.record_steps(records)
         parts = [part for step in steps for part in statements(step, self._max_packet)]
         await self._transact(lambda link: self._run_all(link, [BEGIN, *parts, COMMIT]))
+
+    async def _renewed(self, packet: bytes, within_s: float) -> list[Rows]:
+        """Half a lease leaves time for a second try: this connection may be the only thing that is broken. Or all are,
+        which is known when the second try has made a new one: then nothing waits any longer on those from before."""
+        asked = asyncio.get_running_loop().time()
+        renew = partial(self._renewals.run, within_s=within_s)
+        try:
+            answer: list[Rows] = await self._transact(lambda link: link.run(packet), run=renew)
+        except StoreDown:
+            self._doubtful = True
+            raise
+        if self._doubtful:
+            self._doubtful = False
+            self._pool.abandon(asked)
+        return answer
 
     async def _forget(self, nodes: Sequence[str]) -> None:
         """By key, each by itself: this never waits for a renewal, and spares a node that came back."""

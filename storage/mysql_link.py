@@ -185,6 +185,8 @@ class MysqlPool:
         self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(size)
         self._idle: list[Link] = []
+        self._held: dict[asyncio.Timeout, float] = {}
+        """Since when each caller that is not waiting for a place has one."""
         self._closed = False
 
     async def run(self, work: Callable[[Link], Awaitable[T]], *, within_s: float = math.inf) -> T:
@@ -196,47 +198,63 @@ class MysqlPool:
             StoreDown: connecting, waiting and ``work`` took longer than the deadline, or the connection broke.
         """
         timeout_s = min(self._timeout_s, within_s)
+        clock = asyncio.get_running_loop().time
+        started = clock()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as deadline:
                 try:
-                    return await self._run(work)
+                    return await self._run(work, deadline)
                 except _Stale:
-                    return await self._run(work)
+                    return await self._run(work, deadline)
         except TimeoutError as error:
-            raise StoreDown(f"{self._place}: no answer within {timeout_s:g} s") from error
+            self._drop_idle()  # they may lead where this one did, and would each cost as long
+            waited_s = min(clock() - started, timeout_s)
+            raise StoreDown(f"{self._place}: no answer within {waited_s:.3g} s") from error
 
-    async def _run(self, work: Callable[[Link], Awaitable[T]]) -> T:
-        async with self._link() as link:
+    def abandon(self, before: float) -> None:
+        """Give up, as StoreDown, what has held a connection since ``before``, in the loop's seconds, and drop the idle
+        ones: for a caller who knows that new connections are answered and has reason to doubt the old."""
+        self._drop_idle()
+        for deadline, since in self._held.items():
+            if since < before and not deadline.expired():
+                deadline.reschedule(before)
+
+    async def _run(self, work: Callable[[Link], Awaitable[T]], deadline: asyncio.Timeout) -> T:
+        async with self._places:
+            self._held[deadline] = asyncio.get_running_loop().time()
             try:
-                return await work(link)
-            except (Clash, Contended, Unusable):
-                await link.run(ROLLBACK)
-                raise
+                async with self._link() as link:
+                    try:
+                        return await work(link)
+                    except (Clash, Contended, Unusable):
+                        await link.run(ROLLBACK)
+                        raise
+            finally:
+                del self._held[deadline]
 
     @asynccontextmanager
     async def _link(self) -> AsyncIterator[Link]:
-        async with self._places:
-            if self._idle:
-                link = self._idle.pop()
-            else:
-                link = await connected(self._place, database=self._place.database, timeout_s=self._timeout_s)
-            was_idle = link.used
-            try:
-                yield link
-            except (Clash, Contended, Unusable):
-                self._keep(link)
-                raise
-            except StoreDown as error:
-                link.close()
-                self._drop_idle()  # what one connection met the others have met, or will
-                if was_idle:
-                    raise _Stale(*error.args) from error
-                raise
-            except BaseException:
-                link.close()
-                raise
-            else:
-                self._keep(link)
+        if self._idle:
+            link = self._idle.pop()
+        else:
+            link = await connected(self._place, database=self._place.database, timeout_s=self._timeout_s)
+        was_idle = link.used
+        try:
+            yield link
+        except (Clash, Contended, Unusable):
+            self._keep(link)
+            raise
+        except StoreDown as error:
+            link.close()
+            self._drop_idle()  # what one connection met the others have met, or will
+            if was_idle:
+                raise _Stale(*error.args) from error
+            raise
+        except BaseException:
+            link.close()
+            raise
+        else:
+            self._keep(link)
 
     def _keep(self, link: Link) -> None:
         if self._closed:

@@ -1,8 +1,11 @@
 """The proxy of the experiments does what it says, and nothing where it was told nothing."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.told = b""
+        self.left = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.CancelledError):
@@ -22,6 +26,7 @@ class Echo:
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
+        self.left.set()
 
 
 @pytest.fixture
@@ -63,6 +68,12 @@ class Caller:
     def close(self) -> None:
         self._writer.transport.abort()
 
+    def reset(self) -> None:
+        """Close as a process that is killed with something unread does."""
+        link: socket.socket = self._writer.get_extra_info("socket")
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
 
 @pytest.fixture
 async def caller(proxy: Proxy) -> AsyncIterator[Caller]:
@@ -92,6 +103,44 @@ async def test_a_cut_ends_every_connection_and_refuses_new_ones_until_it_is_mend
     await again.says(b"back")
     assert await again.hears(4) == b"back"
     again.close()
+
+
+async def test_a_connection_that_one_end_resets_is_over_at_the_other_and_nothing_fails(
+    caller: Caller, echo: Echo
+) -> None:
+    failed: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    caller.reset()
+    await asyncio.wait_for(echo.left.wait(), 5)
+    await asyncio.sleep(0.05)
+    assert not failed
+
+
+async def test_with_another_target_new_connections_lead_there_and_open_ones_stay(
+    proxy: Proxy, caller: Caller, echo: Echo
+) -> None:
+    other = Echo()
+    server = await asyncio.start_server(other.serve, "127.0.0.1", 0)
+    proxy.target = server.sockets[0].getsockname()[1]
+    newcomer = Caller(*await asyncio.open_connection("127.0.0.1", proxy.port))
+    await newcomer.says(b"new")
+    assert await newcomer.hears(3) == b"new"
+    await caller.says(b"old")
+    assert await caller.hears(3) == b"old"
+    assert (echo.told, other.told) == (b"?old", b"new")
+    newcomer.close()
+    server.close()
+
+
+async def test_connections_are_stranded_and_new_ones_are_not(proxy: Proxy, caller: Caller, echo: Echo) -> None:
+    proxy.strand()
+    await caller.says(b"lost?")
+    await caller.hears_nothing()
+    newcomer = Caller(*await asyncio.open_connection("127.0.0.1", proxy.port))
+    await newcomer.says(b"new")
+    assert await newcomer.hears(3) == b"new"
+    assert echo.told == b"?new"
+    newcomer.close()
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

@@ -46,6 +46,7 @@ class _Link:
 
     def __init__(self, proxy: "Proxy", client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._proxy = proxy
+        self._up, self._down = proxy.up, proxy.down
         self._ends = (client, server)
         self._tail = b""
         self._swallows = False
@@ -55,8 +56,8 @@ class _Link:
         client, server = self._ends
         async with asyncio.TaskGroup() as tasks:
             both = [
-                tasks.create_task(self._carry(from_client, server, self._proxy.up)),
-                tasks.create_task(self._carry(from_server, client, self._proxy.down)),
+                tasks.create_task(self._carry(from_client, server, self._up)),
+                tasks.create_task(self._carry(from_server, client, self._down)),
             ]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for one in both:
@@ -70,17 +71,17 @@ class _Link:
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Way) -> None:
         """One direction to its end; what is on its way is written in order, each chunk when it is due."""
         on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED)
-        with suppress(OSError):
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(on_its_way, sink, way))
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write(on_its_way, sink, way))
+            with suppress(OSError):  # it was reset: that is an end too
                 while data := await source.read(CHUNK):
-                    if way is self._proxy.up:
+                    if way is self._up:
                         self._look_for_commit(data)
                     elif self._swallows:
                         await self._swallow(source)
                         break
                     await on_its_way.put((asyncio.get_running_loop().time() + way.delay_s, data))
-                writing.cancel()
+            writing.cancel()
 
     async def _write(self, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter, way: Way) -> None:
         loop = asyncio.get_running_loop()
@@ -115,6 +116,8 @@ class Proxy:
     """Stands before ``127.0.0.1:target``; whoever connects to ``port`` is connected there."""
 
     def __init__(self, target: int) -> None:
+        self.target = target
+        """May be changed: it is where new connections lead, and those that are open stay where they are."""
         self.up, self.down = Way(), Way()
         """Towards the server, and back."""
         self.port = 0
@@ -122,7 +125,6 @@ class Proxy:
         """The answers to so many of the next COMMITs are swallowed, and their connections are closed."""
         self.answers_lost = 0
         """So many were."""
-        self._target = target
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -160,6 +162,12 @@ class Proxy:
         self.up.black_hole()
         self.down.black_hole()
 
+    def strand(self) -> None:
+        """Nothing arrives any more over the connections that are open, as if the machine behind them was gone; new ones
+        are not concerned."""
+        self.black_hole()
+        self.up, self.down = Way(), Way()
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -170,7 +178,7 @@ class Proxy:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         try:
-            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return

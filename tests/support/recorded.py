@@ -84,9 +84,15 @@ class RecordedPlayer(Player):
 
     def _witness(self, node: NodeProcess, resume: Frame | None) -> Witness:
         sent_resume = None if resume is None else {**resume, "cursors": {t: list(c) for t, c in self._cursors.items()}}
+        hello = ""
 
         def see(direction: str, frame: Frame) -> None:
-            if frame["t"] == "welcome":
+            nonlocal hello
+            if frame["t"] == "hello":
+                hello = frame["id"]
+            elif frame["t"] == "error" and frame.get("re") == hello:
+                pass  # not now: a node that has lost its lease welcomes nobody
+            elif frame["t"] == "welcome":
                 self.node = node
                 self._stand(frame["topics"], (sent_resume or {}).get("cursors", {}))
                 self._recorder.add(Welcomed(self._recorder.at, self.name, self.name, frame, sent_resume))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pymysql
@@ -123,6 +124,12 @@ class MariadbServer(Server):
             for statement in statements:
                 cursor.execute(statement)
 
+    def told(self, statement: str) -> dict[str, Any]:
+        """The first row of an answer, by column; empty if there is none."""
+        with self._connect() as connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone() or {}
+
     def answers(self) -> bool:
         try:
             self._connect().close()
@@ -192,8 +199,8 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @contextmanager
-def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
-    """A MariaDB of this test's own.
+def private_mariadb(*, durable: bool = False, options: Sequence[str] = ("--skip-log-bin",)) -> Iterator[MariadbServer]:
+    """A MariaDB of this test's own, without a binary log unless ``options`` of the daemon want one.
 
     A commit outlives ``kill()``; ``durable``: it reaches the disk, as it must in production.
     """
@@ -214,6 +221,7 @@ def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
             raise ServerMissing(f"mariadb-install-db failed:\n{made.stdout}{made.stderr}")
         grants = folder / "grants.sql"
         grants.write_text(
+            "SET sql_log_bin = 0;\n"  # each server has its own
             f"CREATE USER IF NOT EXISTS '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
             f"GRANT ALL ON *.* TO '{_USER}'@'%' WITH GRANT OPTION;\n"
         )
@@ -222,7 +230,7 @@ def private_mariadb(*, durable: bool = False) -> Iterator[MariadbServer]:
             *(daemon, "--no-defaults", *as_root, f"--datadir={folder / 'data'}"),
             *("--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"),
             *(f"--pid-file={folder / 'pid'}", f"--init-file={grants}", "--skip-name-resolve"),
-            *("--skip-log-bin", "--max-connections=200", "--innodb-buffer-pool-size=64M"),
+            *(*options, "--max-connections=200", "--innodb-buffer-pool-size=64M"),
             *("--innodb-log-file-size=64M", "--performance-schema=OFF"),
             # Tables in one file are made and dropped quickly: each test has a database.
             *("--innodb-file-per-table=0", f"--innodb-flush-log-at-trx-commit={1 if durable else 2}"),
