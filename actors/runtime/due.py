@@ -1,7 +1,8 @@
 """Finds what is due for actors that are not in memory: timers, and tells whose sender died before delivering them.
 
 Each node looks after its share (by rendezvous hash) of ``SHARDS`` parts: for timers every ``LOOK_S`` seconds, for tells
-every ``TELLS_EVERY`` looks, since they wait for their sender first. A node at rest makes under two queries a second.
+every ``TELLS_EVERY`` looks, since they wait for their sender first, and in the next one when somebody has died. A node
+at rest makes under two queries a second.
 
 A timer that was not fired is left alone for a while that doubles with each failure, and takes no other timer's place in
 a look meanwhile. One whose turn has failed ``TRIES`` times for a defect is set aside by its actor: it stays visible in
@@ -18,7 +19,7 @@ from msgspec import structs
 
 from actors.runtime.clock import Clock
 from actors.runtime.mailbox import Answer
-from actors.runtime.membership import Membership
+from actors.runtime.membership import Change, Membership
 from actors.runtime.router import Router
 from protocol import Defect
 from storage import SHARDS, DueTimer, Store, StoreDown
@@ -64,8 +65,19 @@ class DuePoller:
         self._clock = clock
         self._firings: dict[Key, _Firing] = {}
         self._looks = 0
+        self._orphans = False
+        """Whether somebody has died or lost its lease, or the store was away: what is left behind need not grow old."""
         self._woken = 0
         """Senders that the last look for tells has found: where they are stuck, the next one looks behind them."""
+
+        membership.on_change(self._changed)
+        membership.on_lapse(self._lapsed)
+
+    def _changed(self, change: Change) -> None:
+        self._orphans = self._orphans or bool(change.gone)
+
+    def _lapsed(self) -> None:
+        self._orphans = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,7 +101,7 @@ class DuePoller:
             except StoreDown as error:
                 if not failed:
                     log.warning("due.look_failed", reason=str(error))
-                failed = True
+                failed = self._orphans = True
 
     async def look(self, tasks: asyncio.TaskGroup) -> None:
         """One look at this node's share."""
@@ -98,12 +110,13 @@ class DuePoller:
         if not shards:
             return
         now_ms = self._clock.now_ms()
-        with_tells = self._looks % TELLS_EVERY == 0
+        orphans, self._orphans = self._orphans, False
+        with_tells = orphans or self._looks % TELLS_EVERY == 0
         self._looks += 1
         timers, tellers = await self._store.due(
             shards,
             timers_until_ms=now_ms + AHEAD_MS,
-            tells_until_ms=now_ms - STALE_MS if with_tells else None,
+            tells_until_ms=now_ms - (0 if orphans else STALE_MS) if with_tells else None,
             limit=min(LIMIT + max(sum(firing.failures > 0 for firing in self._firings.values()), self._woken), MOST),
         )
         found = {(due.actor, due.timer.name, due.timer.due_ms): due for due in timers}

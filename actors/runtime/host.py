@@ -57,7 +57,7 @@ class Outlet(Protocol):
         ...
 
     def owing(self, address: str) -> None:
-        """The actor was handed over while tells of it were under way: its next owner should look after them now."""
+        """The actor has left while tells of it were under way: its next owner should look after them now."""
         ...
 
 
@@ -107,6 +107,8 @@ class Host:
         self._options = options
         self._backoff = Backoff(random)
         self._activations: dict[str, Activation] = {}
+        self._owing: set[str] = set()
+        """Actors that were dropped while tells of them were under way."""
         self._loading: dict[str, Activation] = {}
         self._loading_bell = asyncio.Event()
         self._ready: deque[Activation] = deque()
@@ -133,6 +135,8 @@ class Host:
         """End every activation without saving: the lease has run out, others may own them."""
         log.warning("actors.dropped", why=LAPSED, actors=len(self._activations))
         for activation in list(self._activations.values()):
+            if activation.unheard:
+                self._owing.add(activation.address)
             activation.drop(LAPSED)
 
     @property
@@ -337,6 +341,8 @@ class Host:
     async def _sweep(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_S)
+            while self._owing and self._serving():
+                self._outlet.owing(self._owing.pop())
             now = self._clock.monotonic()
             idle_since = now - self._options.idle_s
             for n, activation in enumerate(list(self._activations.values())):

@@ -9,7 +9,7 @@ from actors.runtime.relay import TRIES
 from protocol import Busy
 from tests.runtime.rooms import Get, Look, Order, Pay, Take
 from tests.support.clock import settle
-from tests.support.cluster import Cluster, Member
+from tests.support.cluster import LEASE_S, Cluster, Member
 
 
 async def _coins(member: Member, purse: str) -> int:
@@ -274,3 +274,39 @@ async def test_senders_that_are_stuck_do_not_hide_others_whose_owner_has_died(
     await cluster.clock.advance(60)
 
     assert await _coins(north, mine[6]) == 4
+
+
+async def test_tells_that_a_dead_node_has_left_behind_are_delivered_soon_after_its_lease(
+    cluster: Cluster, north: Member
+) -> None:
+    """Nobody asks for the sender. They waited until they were old, and then for a look: eleven seconds."""
+    south = await cluster.start("south")
+    mine, theirs = (next(f"{n}" for n in range(80) if _placed(north, f"purse:{n}", m)) for m in (north, south))
+    south.bus.cut = True
+    south.ask(Pay(id="1", purse=theirs, to=f"purse:{mine}", amount=4))
+    await settle()
+    cluster.crash(south)
+    await cluster.clock.advance(LEASE_S + due.LOOK_S + 0.5)
+
+    assert await _coins(north, mine) == 4
+
+
+async def test_tells_of_an_actor_that_was_dropped_with_the_lease_are_delivered_soon_after(
+    cluster: Cluster, north: Member
+) -> None:
+    south = await cluster.start("south")
+    mine, theirs = (next(f"{n}" for n in range(80) if _placed(north, f"purse:{n}", m)) for m in (north, south))
+    south.bus.cut = True
+    south.ask(Pay(id="1", purse=theirs, to=f"purse:{mine}", amount=4))
+    await settle()
+    south.store.down = True
+    await cluster.clock.advance(LEASE_S * 0.95)
+    assert not south.node.membership.serving
+    south.store.down = south.bus.cut = False
+    await cluster.clock.advance(2.5)
+
+    assert await _coins(north, mine) == 4
+
+
+def _placed(asked: Member, address: str, where: Member) -> bool:
+    return asked.node.membership.owner_by_hash(address) == where.name
