@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from actors.runtime.blueprint import Kind
 from actors.runtime.feature import Feature
@@ -35,6 +36,10 @@ class Slot:
         """The slice as it is saved."""
         body = _encode(self.state) if self.unknown is None else self.unknown.encode(self.state)
         return SliceRow(self.feature.schema, body)
+
+    def pack(self, part: Struct) -> bytes:
+        """An object of the slice, encoded by itself, with the fields of a newer release."""
+        return _encode(part) if self.unknown is None else self.unknown.pack(part)
 
 
 def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:

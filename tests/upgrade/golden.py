@@ -70,6 +70,20 @@ def render() -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
+def assert_holds(now: Any, then: Any) -> None:
+    """Everything that was there is there, with the value that it had; new fields may stand beside it."""
+    if isinstance(then, dict):
+        assert then.keys() <= now.keys()
+        for key, value in then.items():
+            assert_holds(now[key], value)
+    elif isinstance(then, list):
+        assert len(then) <= len(now)
+        for new, old in zip(now, then, strict=False):
+            assert_holds(new, old)
+    else:
+        assert now == then
+
+
 def migrations_of(golden: dict[str, Any]) -> dict[str, list[Migration]]:
     """The schema changes of a golden file, by room."""
     return {
