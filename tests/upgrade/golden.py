@@ -87,7 +87,7 @@ def assert_holds(now: Any, then: Any) -> None:
 def migrations_of(golden: dict[str, Any]) -> dict[str, list[Migration]]:
     """The schema changes of a golden file, by room."""
     return {
-        room: [Migration(number, step["sql"], contracts=step["contracts"]) for number, step in enumerate(steps, 1)]
+        room: [Migration(number, **step) for number, step in enumerate(steps, 1)]
         for room, steps in golden["migrations"].items()
     }
 
@@ -115,7 +115,8 @@ def _stored(value: Any) -> dict[str, Any]:
 
 
 def _steps(steps: Iterable[Migration]) -> list[dict[str, Any]]:
-    return [{"sql": step.sql, "contracts": step.contracts} for step in steps]
+    announced = {True: {"announced": True}, False: {}}
+    return [{"sql": step.sql, "contracts": step.contracts, **announced[step.announced]} for step in steps]
 
 
 if __name__ == "__main__":

@@ -128,6 +128,7 @@ def test_the_release_before_runs_on_the_present_schema(release: str) -> None:
         Applied(room, step.number, step.checksum, step.contracts, 1)
         for room, steps in with_core(PLAN.migrations()).items()
         for step in steps
+        if not step.announced
     ]
 
     assert pending(migrations_of(read(release)), applied) == []
