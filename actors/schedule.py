@@ -40,7 +40,7 @@ class ZoneUnknown(GuildhallError):
     code = "schedule.zone_unknown"
 
 
-class Repeat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Repeat(Struct, frozen=True, kw_only=True):
     """As staff writes it down."""
 
     cron: Annotated[str, Meta(min_length=9, max_length=100)]

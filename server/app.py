@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import SystemRandom
@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from actors.runtime import Clock, NodeOptions, Outside, SystemClock
+from actors.runtime import Clock, Feature, NodeOptions, Outside, SystemClock
 from actors.runtime.backoff import Backoff
 from actors.runtime.host import HostOptions
 from actors.runtime.meters import Meters
@@ -23,7 +23,7 @@ from server.auth_jwks import RemoteKeys
 from server.config import Config
 from server.doctor import Finding, look_at_boards
 from server.doctor_rows import again, look_at_rows
-from server.features import blueprint
+from server.features import FEATURES, blueprint
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpParts, SignedIn, running_http, running_staff_http
@@ -38,18 +38,22 @@ from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, look_into_stor
 from storage import migrate as migrate_store
 
 log = structlog.get_logger()
+Features = Sequence[Feature[Any]]
 TEXT_CHARS = 2000  # of a chat line; told to clients in the welcome
 LOOK_AGAIN_S = 2.0  # the doctor believes what it sees twice: by then what was on its way has arrived
 SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 
 
-async def serve(config: Config) -> int:
-    """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code."""
+async def serve(config: Config, features: Features = FEATURES) -> int:
+    """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code.
+
+    ``features``, here and below: the rooms that the node has.
+    """
     configure_logging(config.log, dev=config.auth.dev)
     allow_many_sockets()
     stop, hurry = signals()
     async with AsyncExitStack() as up:
-        server = await unless(stop, up.enter_async_context(running_server(config, stop=stop.set)))
+        server = await unless(stop, up.enter_async_context(running_server(config, stop=stop.set, features=features)))
         if server is None:
             log.info("server.stopped", while_starting=True)
             return 0
@@ -63,15 +67,15 @@ async def serve(config: Config) -> int:
     return 0
 
 
-async def migrate(config: Config) -> list[str]:
+async def migrate(config: Config, features: Features = FEATURES) -> list[str]:
     """Bring the database's schema up to date; returns what was applied."""
-    return await migrate_store(config.store.url, blueprint().migrations())
+    return await migrate_store(config.store.url, blueprint(features).migrations())
 
 
-async def inspect(config: Config, kind: str, key: str) -> dict[str, Any]:
+async def inspect(config: Config, kind: str, key: str, features: Features = FEATURES) -> dict[str, Any]:
     """What the store holds of one actor."""
     async with look_into_store(config.store.url) as store:
-        return await inspection.inspect(store, blueprint(), f"{kind}:{key}")
+        return await inspection.inspect(store, blueprint(features), f"{kind}:{key}")
 
 
 async def doctor(config: Config, clock: Clock | None = None) -> list[Finding]:
@@ -132,7 +136,10 @@ class Status:
 
 @asynccontextmanager
 async def running_server(
-    config: Config, clock: Clock | None = None, stop: Callable[[], None] = lambda: None
+    config: Config,
+    clock: Clock | None = None,
+    stop: Callable[[], None] = lambda: None,
+    features: Features = FEATURES,
 ) -> AsyncIterator[Server]:
     """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down.
 
@@ -142,7 +149,7 @@ async def running_server(
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
     meters, status = Meters(), Status()
-    plan = blueprint()
+    plan = blueprint(features)
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}
     sign_in, desk = _LateSignIn(), Desk(clock)

@@ -6,7 +6,8 @@ to CREATE TABLE, the SQLite runner adds the length checks that SQLite does not m
 table: in SQLite index names are unique in the whole database.
 
 A rolling release runs the older code on the newer schema for a while, and may go back one release. So a release only
-adds (expand); what the release before cannot live with waits two releases, and is marked ``contracts``.
+adds (expand). What takes something away comes last (contract): the release before it announces the statement, which it
+does not run and can live with; the next one runs it, marked ``contracts``, and anything older refuses the database.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,9 @@ class Migration(Struct, frozen=True):
     number: int
     sql: str
     contracts: bool = False
-    """Whether the release before this one can no longer use the schema."""
+    """Whether releases that do not know the statement can no longer use the schema."""
+    announced: bool = False
+    """Whether it is for the next release to run."""
 
     @property
     def checksum(self) -> str:
@@ -91,7 +94,7 @@ def pending(rooms: Mapping[str, Sequence[Migration]], applied: Iterable[Applied]
                     f"migration {room}/{migration.number} was applied with another text: "
                     f"a released migration must not be edited; add a new one instead"
                 )
-            if row is None or not row.applied_ms:
+            if not migration.announced and (row is None or not row.applied_ms):
                 todo.append(Pending(room, migration, begun=row is not None))
     for row in rows.values():
         if row.contracts and row.room in rooms:

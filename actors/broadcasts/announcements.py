@@ -350,7 +350,7 @@ def _write(ctx: Context, announcement: str, told: Announcement) -> None:
         "sent": told.campaign.sent if told.campaign else 0,
         "reached": told.reached,
         "readers": told.readers,
-        "body": msgspec.msgpack.encode(told.body),
+        "body": ctx.pack(broadcasts, told.body),
     }
     ctx.keep(Upsert("announcements", row, ("id",)))
 

@@ -88,7 +88,7 @@ class Announced(Event, tag="announce.announced", frozen=True, kw_only=True):
 
 
 # What staff asks.
-class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Audience(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whom an announcement is for: who has signed in before, and meets all that is named here."""
 
     platforms: Annotated[list[Annotated[str, Meta(min_length=1, max_length=32)]], Few] | None = None

@@ -186,6 +186,10 @@ class Actor:
         state: S = slot.state
         return state
 
+    def pack(self, feature: SliceOf[Any], part: Struct) -> bytes:
+        """An object of the slice of ``feature`` as MessagePack."""
+        return self._slots[feature.name].pack(part)
+
     def position_of(self, topic: str) -> Position:
         """Where a topic stands with all turns so far, committed or not."""
         return self.draft.position_of(topic)

@@ -169,6 +169,10 @@ class ActorView(Protocol):
         """The actor's slice of ``feature``; ``writes`` has it saved with the next commit."""
         ...
 
+    def pack(self, feature: SliceOf[Any], part: Struct) -> bytes:
+        """See ``Context.pack``."""
+        ...
+
     def position_of(self, topic: str) -> Position:
         """Where a durable topic of the actor stands, with all turns so far."""
         ...
@@ -269,6 +273,11 @@ class Context:
     def look(self, feature: SliceOf[S]) -> S:
         """Another room's slice of this same actor, to be read only."""
         return self._view.state_of(feature, writes=False)
+
+    def pack(self, feature: SliceOf[Any], part: Struct) -> bytes:
+        """An object of the slice of ``feature`` as MessagePack, for a column of the room's table: with what a newer
+        release has written into it."""
+        return self._view.pack(feature, part)
 
     def replica(self, feature: SliceOf[Any]) -> Any:
         """What this node knows of the rows that the room replicates (``Feature.replicates``); to be read only.

@@ -26,7 +26,8 @@ from storage import Migration
 
 S = TypeVar("S", bound=Struct)
 M = TypeVar("M", bound=Message)
-Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+Convert = Callable[[dict[str, Any]], dict[str, Any]]
+"""A decoded slice of one schema to that of the next, or of the one before."""
 Address = Callable[[Any, str], str]
 """(request, caller's player id) to the actor that runs it."""
 Fetch = Callable[[Any, Any], Awaitable[Reply]]
@@ -68,8 +69,9 @@ class Feature(Generic[S]):
     """A room: one slice of the state of every actor of its kinds, and what may happen to it.
 
     ``actor`` names the kinds that carry the slice. Kinds in ``transient`` carry it in memory only: nothing of it is
-    saved, and it starts empty at each activation. ``schema`` is the number of ``state``'s present form;
-    ``upgrades[n]`` makes a decoded slice of schema n one of n + 1.
+    saved, and it starts empty at each activation. ``schema`` is the number of ``state``'s present form, which is what
+    is written; ``upgrades[n]`` makes a decoded slice of schema n one of n + 1. ``downgrades[n]`` makes one of schema n
+    one of n - 1: the release before the one that raises the number has it, so that one can go back to it.
     """
 
     def __init__(  # noqa: PLR0913 - the whole declaration of a room is one call, all by name
@@ -79,7 +81,8 @@ class Feature(Generic[S]):
         actor: str | Sequence[str],
         state: type[S],
         schema: int = 1,
-        upgrades: Mapping[int, Upgrade] | None = None,
+        upgrades: Mapping[int, Convert] | None = None,
+        downgrades: Mapping[int, Convert] | None = None,
         migrations: Sequence[Migration] = (),
         transient: Sequence[str] = (),
         keep_events: int = 10_000,
@@ -89,6 +92,7 @@ class Feature(Generic[S]):
         self.state = state
         self.schema = schema
         self.upgrades = dict(upgrades or {})
+        self.downgrades = dict(downgrades or {})
         self.migrations = tuple(migrations)
         self.transient = frozenset(transient)
         self.keep_events = keep_events

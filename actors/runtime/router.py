@@ -45,6 +45,7 @@ log = structlog.get_logger()
 RESEND_S = 1.0  # without an answer from another node; a lost bus message costs this much
 ADDRESS = re.compile(r"(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+")  # what fits the store's key and needs no escaping
 WAKE = TimerRow("", 0, b"")  # no timer has an empty name: firing it does nothing but load the actor
+STOPPED = "this node has stopped; the same id finds out elsewhere"
 MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
 
 
@@ -94,6 +95,7 @@ class Router:
         self._options = options
         self._sent: dict[int, _Sent] = {}
         self._number = 0
+        self._stopped = False
         self._addresses = blueprint.addresses
         self._command: Callable[[Command], None] = lambda _command: None
         self._has_session: Callable[[str], bool] = lambda _player: False
@@ -167,6 +169,9 @@ class Router:
 
     def dispatch(self, envelope: Envelope) -> None:
         """Bring a message to its actor's mailbox, here or elsewhere."""
+        if self._stopped and not isinstance(envelope, _Remote):
+            envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
+            return
         address = envelope.address
         if not self._membership.serving:
             envelope.finish(Answer(error=Unavailable("this node has lost its lease", retry_after_ms=1_000)))
@@ -346,9 +351,16 @@ class Router:
             try:
                 yield
             finally:
+                self._stop()
                 resending.cancel()
                 await self._bus.unsubscribe(node_channel(self._node))
                 await self._bus.unsubscribe(NODES_CHANNEL)
+
+    def _stop(self) -> None:
+        """No answer comes in any more: who waits for one asks another node, with the same id."""
+        self._stopped = True
+        for sent in self._sent.values():
+            sent.envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
 
 
 class _ReplyTo:

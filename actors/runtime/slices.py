@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from actors.runtime.blueprint import Kind
 from actors.runtime.feature import Feature
@@ -36,12 +37,16 @@ class Slot:
         body = _encode(self.state) if self.unknown is None else self.unknown.encode(self.state)
         return SliceRow(self.feature.schema, body)
 
+    def pack(self, part: Struct) -> bytes:
+        """An object of the slice, encoded by itself, with the fields of a newer release."""
+        return _encode(part) if self.unknown is None else self.unknown.pack(part)
+
 
 def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
     """Every slice of ``kind``, as saved or, where nothing was, as a new one.
 
     Raises:
-        NewerSchema: a slice has a higher schema number than this build knows.
+        NewerSchema: a slice has a higher schema number than this build can read.
         msgspec.MsgspecError: a slice cannot be read.
     """
     slots = {}
@@ -53,15 +58,30 @@ def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
 
 
 def _load(feature: Feature[Any], row: SliceRow) -> Slot:
-    if row.schema > feature.schema:
-        raise NewerSchema(f"slice {feature.name} has schema {row.schema}, this build knows {feature.schema}")
     if row.schema == feature.schema:
-        state = _decoder(cast("Hashable", feature.state)).decode(row.body)
-        return Slot(feature, state, stored=True, unknown=unknown_of(state, row.body))
+        return _open(feature, row.body)
+    if row.schema > feature.schema:
+        return _open(feature, _downgraded(feature, row))
     plain = msgspec.msgpack.decode(row.body)
     for schema in range(row.schema, feature.schema):
         plain = feature.upgrades[schema](plain)
     return Slot(feature, msgspec.convert(plain, feature.state), stored=True)
+
+
+def _open(feature: Feature[Any], body: bytes) -> Slot:
+    state = _decoder(cast("Hashable", feature.state)).decode(body)
+    return Slot(feature, state, stored=True, unknown=unknown_of(state, body))
+
+
+def _downgraded(feature: Feature[Any], row: SliceRow) -> bytes:
+    """A slice of a newer form in the present one. Fields that this form does not have stay in it as unknown ones, for
+    the upgrade to find."""
+    plain = msgspec.msgpack.decode(row.body)
+    for schema in range(row.schema, feature.schema, -1):
+        if schema not in feature.downgrades:
+            raise NewerSchema(f"slice {feature.name} has schema {row.schema}, this build knows {feature.schema}")
+        plain = feature.downgrades[schema](plain)
+    return _encode(plain)
 
 
 @cache

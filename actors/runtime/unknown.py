@@ -37,6 +37,10 @@ class Unknown:
         self._found = kept
         return body
 
+    def pack(self, part: Struct) -> bytes:
+        """An object of the slice, encoded by itself."""
+        return _encode(self._plain(part, {}))
+
     def _plain(self, value: Any, kept: Found) -> Any:
         if isinstance(value, Struct):
             return self._plain_struct(value, kept)

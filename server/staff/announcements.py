@@ -37,13 +37,21 @@ _COLUMNS = "id, state, made_ms, at_ms, expires_ms, sent, reached, readers, body"
 _decode = msgspec.msgpack.Decoder(Announced).decode
 
 
+class AudienceOrder(Audience, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom it is for: who has signed in before, and meets all that is named here."""
+
+    def audience(self) -> Audience:
+        """As it is kept."""
+        return msgspec.convert(self, Audience, from_attributes=True)
+
+
 class AnnouncementOrder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An announcement, in one language or several."""
 
     text: Annotated[Texts, Meta(description="By locale, e.g. `en`, `pt-BR`; who has another one gets the nearest.")]
     title: Annotated[Titles | None, Meta(description="By locale; of the notice, where there is an audience.")] = None
     data: Annotated[dict[str, Any] | None, Meta(description="The game's own; at most 4 KiB.")] = None
-    audience: Annotated[Audience | None, Meta(description="Not given: everybody.")] = None
+    audience: Annotated[AudienceOrder | None, Meta(description="Not given: everybody.")] = None
     at: Annotated[TimeMs | None, Meta(description="When; not given: now. Milliseconds since the Unix epoch.")] = None
     expires_at: Annotated[TimeMs | None, Meta(description="Not given: a week later.")] = None
 
@@ -87,7 +95,7 @@ def announcement_routes(at: Endpoints, desk: Desk, changes: Changes) -> list[HTT
                 text=order.text,
                 title=order.title,
                 data=order.data,
-                audience=order.audience,
+                audience=order.audience.audience() if order.audience else None,
                 at=order.at,
                 expires_at=order.expires_at,
                 by=by,

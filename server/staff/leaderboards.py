@@ -43,6 +43,14 @@ Start = Annotated[int, QueryParameter(ge=0, le=10_000_000, description="Entries 
 
 
 # What is sent.
+class RepeatOrder(Repeat, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """As cron has it, in a time zone."""
+
+    def repeat(self) -> Repeat:
+        """As it is kept."""
+        return Repeat(cron=self.cron, time_zone=self.time_zone)
+
+
 class BoardOrder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A board, whole: what is not said gets its default."""
 
@@ -60,7 +68,7 @@ class BoardOrder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=2**53)] | None,
         Meta(description="From then on nothing is taken; milliseconds since the Unix epoch."),
     ] = None
-    reset: Annotated[Repeat | None, Meta(description="When a new period begins; not given: never.")] = None
+    reset: Annotated[RepeatOrder | None, Meta(description="When a new period begins; not given: never.")] = None
 
     def definition(self) -> Definition:
         """Raises Invalid: a bound is no 64-bit number."""
@@ -73,7 +81,7 @@ class BoardOrder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             open=self.open,
             frozen=self.frozen,
             ends_at=self.ends_at,
-            reset=self.reset,
+            reset=self.reset.repeat() if self.reset else None,
         )
 
 

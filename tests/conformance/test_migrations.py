@@ -79,6 +79,17 @@ async def test_a_release_that_the_schema_has_left_behind_must_not_start(empty_ur
         await migrate(empty_url, {"gifts": [FIRST]})
 
 
+async def test_what_a_release_announces_is_left_to_the_next_one_and_can_be_gone_back_from(empty_url: str) -> None:
+    announced, contraction = (
+        Migration(2, "ALTER TABLE gift_log DROP COLUMN note", contracts=True, announced=announced)
+        for announced in (True, False)
+    )
+    await migrate(empty_url, {"gifts": [FIRST, announced]})
+
+    assert await migrate(empty_url, {"gifts": [FIRST, contraction]}) == ["gifts/2"]
+    assert await migrate(empty_url, {"gifts": [FIRST, announced]}) == []
+
+
 @pytest.mark.parametrize("numbers", [(2,), (1, 3), (1, 1), (0, 1)])
 async def test_a_rooms_migrations_are_numbered_from_1(empty_url: str, numbers: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="'gifts' are not numbered 1, 2, 3"):

@@ -29,7 +29,7 @@ CALM_S = 0.1
 """The promise for whoever is not concerned: the slowest of 100 requests."""
 PLAYERS = int(os.environ.get("FAULTS_PLAYERS", "40"))
 BEFORE_S = 2.0
-ANSWERED_S = 60.0  # after the recovery every request has its answer by then
+ANSWERED_S = 60.0  # of the fault and the recovery; every request has its answer by then
 SERVICE = frozenset({"chat.send", "leaderboard.submit"})
 """Requests of which "time without service" speaks: one actor each. A gift waits for two, and has its own number."""
 DOUBLED = frozenset({Rule.ONCE, Rule.REPLIES, Rule.REUSE, Rule.ASKED})
@@ -47,21 +47,22 @@ class Cluster:
         self._folder = folder
         self._running = running
 
-    async def add(self, *, store: str = "", bus: str = "") -> NodeProcess:
-        """One more, ready; ``store`` and ``bus`` where it goes another way (a proxy's)."""
+    async def add(self, *, store: str = "", bus: str = "", module: str = "server") -> NodeProcess:
+        """One more, ready; ``store`` and ``bus`` where it goes another way (a proxy's), ``module`` of another build."""
         name = f"node{next(_names)}"
         options = ["--store", store or self.store, "--bus", bus or self.bus, "--node", name]
         node = NodeProcess(self._folder, name, *options, "--lease", str(LEASE_S), "--limits", "off")
+        node.module = module
         self._running.callback(node.stop)
         await asyncio.to_thread(node.start)
         self.nodes.append(node)
         self.names[node] = name
         return node
 
-    async def add_more(self, nodes: int) -> None:
+    async def add_more(self, nodes: int, *, module: str = "server") -> None:
         """So many more."""
         for _ in range(nodes):
-            await self.add()
+            await self.add(module=module)
 
     def logged(self, event: str) -> int:
         """How often a line of this name was logged; no node may have logged a traceback."""
@@ -120,6 +121,7 @@ class Experiment:
         after_s: float = 3.0,
         swarm: int = 0,
         gathers: bool = False,
+        within_s: float = ANSWERED_S,
     ) -> None:
         self.cluster = cluster
         self.recorder = Recorder()
@@ -130,6 +132,7 @@ class Experiment:
         self._after_s = after_s
         self._swarm = swarm
         self._gathers = gathers
+        self._within_s = within_s
         self.note = ""
         """What else was measured, said with the load."""
 
@@ -151,7 +154,7 @@ class Experiment:
                 await asyncio.sleep(self._after_s)
                 town.stop()
 
-            async with asyncio.timeout(BEFORE_S + ANSWERED_S):
+            async with asyncio.timeout(BEFORE_S + self._within_s):
                 await together(direct(), town.live())
             await town.come_to_rest()
             if swarm is not None:

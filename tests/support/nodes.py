@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class NodeProcess:
-    """One node; the same ports and store at every start."""
+    """One node; the same ports and store at every start, and the build that ``module`` names then."""
 
     def __init__(self, folder: Path, name: str, *options: str) -> None:
         self.gateway_port = free_port()
@@ -32,6 +32,8 @@ class NodeProcess:
         self.url = f"ws://127.0.0.1:{self.gateway_port}/ws"
         self.http = f"http://127.0.0.1:{self.http_port}"
         self.log = folder / f"{name}.log"
+        self.module = "server"
+        """Run by ``python -m``."""
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +49,7 @@ class NodeProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with ``wait``, until it is ready."""
-        command = [sys.executable, "-m", "server", "serve", "--dev", *self._options]
+        command = [sys.executable, "-m", self.module, "serve", "--dev", *self._options]
         command += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GUILDHALL_")}
         with self.log.open("ab") as log:

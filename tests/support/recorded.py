@@ -83,6 +83,7 @@ class RecordedPlayer(Player):
         return reply
 
     def _witness(self, node: NodeProcess, resume: Frame | None) -> Witness:
+        hellos: set[str] = set()  # one may be refused, and is sent again with the next connection
         sent_resume = None if resume is None else {**resume, "cursors": {t: list(c) for t, c in self._cursors.items()}}
         hello = ""
 
@@ -96,7 +97,9 @@ class RecordedPlayer(Player):
                 self.node = node
                 self._stand(frame["topics"], (sent_resume or {}).get("cursors", {}))
                 self._recorder.add(Welcomed(self._recorder.at, self.name, self.name, frame, sent_resume))
-            elif frame["t"] not in NOT_ASKED:
+            elif frame["t"] == "hello":
+                hellos.add(frame["id"])
+            elif frame["t"] not in NOT_ASKED and frame.get("re") not in hellos:
                 self._note(direction, frame)
 
         return see

@@ -70,10 +70,24 @@ def render() -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
 
 
+def assert_holds(now: Any, then: Any) -> None:
+    """Everything that was there is there, with the value that it had; new fields may stand beside it."""
+    if isinstance(then, dict):
+        assert then.keys() <= now.keys()
+        for key, value in then.items():
+            assert_holds(now[key], value)
+    elif isinstance(then, list):
+        assert len(then) <= len(now)
+        for new, old in zip(now, then, strict=False):
+            assert_holds(new, old)
+    else:
+        assert now == then
+
+
 def migrations_of(golden: dict[str, Any]) -> dict[str, list[Migration]]:
     """The schema changes of a golden file, by room."""
     return {
-        room: [Migration(number, step["sql"], contracts=step["contracts"]) for number, step in enumerate(steps, 1)]
+        room: [Migration(number, **step) for number, step in enumerate(steps, 1)]
         for room, steps in golden["migrations"].items()
     }
 
@@ -101,7 +115,8 @@ def _stored(value: Any) -> dict[str, Any]:
 
 
 def _steps(steps: Iterable[Migration]) -> list[dict[str, Any]]:
-    return [{"sql": step.sql, "contracts": step.contracts} for step in steps]
+    announced = {True: {"announced": True}, False: {}}
+    return [{"sql": step.sql, "contracts": step.contracts, **announced[step.announced]} for step in steps]
 
 
 if __name__ == "__main__":

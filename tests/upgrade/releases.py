@@ -44,7 +44,7 @@ class Chest(Struct):
     marks: list[Mark] = []
 
 
-# Release 2 has new fields, each with a default: the schema number stays.
+# Release 2 has new fields, each with a default: the schema number stays. It can read the form of release 3.
 class Item2(Struct):
     count: int = 0
     colour: str = "none"
@@ -70,12 +70,21 @@ def from_1(plain: dict[str, Any]) -> dict[str, Any]:
     return {"counts": {name: item["count"] for name, item in plain["items"].items()}}
 
 
+def to_1(plain: dict[str, Any]) -> dict[str, Any]:
+    counts = plain.pop("counts")
+    return {**plain, "items": {name: {"count": count} for name, count in counts.items()}}
+
+
 def chest(release: int) -> Feature[Any]:
     """The room as that release has it."""
     states: dict[int, type[Struct]] = {1: Chest, 2: Chest2, 3: Chest3}
-    schema, upgrades = (2, {1: from_1}) if release == 3 else (1, None)
     feature: Feature[Any] = Feature(
-        name="chest", actor="chest", state=states[release], schema=schema, upgrades=upgrades
+        name="chest",
+        actor="chest",
+        state=states[release],
+        schema=2 if release == 3 else 1,
+        upgrades={1: from_1} if release == 3 else None,
+        downgrades={2: to_1} if release == 2 else None,
     )
 
     @feature.handles(Stock, key="chest")

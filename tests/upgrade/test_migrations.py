@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from server.features import blueprint
-from storage import Migration
+from storage import Migration, MigrationMismatch
+from storage.migrations import Applied, pending
 from storage.schema import with_core
 
 EXPANDS = (
@@ -32,7 +33,7 @@ def steps() -> Iterator[object]:
 
 @pytest.mark.parametrize("migration", list(steps()))
 def test_a_change_that_does_more_than_add_is_marked(migration: Migration) -> None:
-    assert expands(migration) or migration.contracts, "mark it `contracts=True`, two releases after it is used last"
+    assert expands(migration) or migration.contracts, "mark it `contracts=True`; the release before announces it"
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,36 @@ def test_what_only_adds_is_known(sql: str) -> None:
 )
 def test_what_takes_away_or_narrows_is_known(sql: str) -> None:
     assert not expands(Migration(1, sql))
+
+
+# Taking something away, over three releases.
+TABLE = Migration(1, "CREATE TABLE gift_log (id BIGINT NOT NULL PRIMARY KEY, note VARCHAR(64) NULL)")
+DROP = "ALTER TABLE gift_log DROP COLUMN note"
+USES, ANNOUNCES, DROPS = (
+    {"gifts": [TABLE]},
+    {"gifts": [TABLE, Migration(2, DROP, contracts=True, announced=True)]},
+    {"gifts": [TABLE, Migration(2, DROP, contracts=True)]},
+)
+
+
+def after(release: dict[str, list[Migration]]) -> list[Applied]:
+    """What a release has applied."""
+    done = [step.migration for step in pending(release, [])]
+    return [Applied("gifts", step.number, step.checksum, step.contracts, 1) for step in done]
+
+
+def test_a_contraction_is_run_by_the_release_after_the_one_that_announces_it() -> None:
+    assert [step.name for step in pending(ANNOUNCES, [])] == ["gifts/1"]
+    assert [step.name for step in pending(DROPS, after(ANNOUNCES))] == ["gifts/2"]
+
+
+def test_one_can_go_back_to_the_release_that_has_announced_it_and_no_further() -> None:
+    assert pending(ANNOUNCES, after(DROPS)) == []
+    with pytest.raises(MigrationMismatch, match="newer release"):
+        pending(USES, after(DROPS))
+
+
+def test_what_was_announced_is_what_is_run() -> None:
+    other = {"gifts": [TABLE, Migration(2, "DROP TABLE gift_log", contracts=True, announced=True)]}
+    with pytest.raises(MigrationMismatch, match="another text"):
+        pending(other, after(DROPS))

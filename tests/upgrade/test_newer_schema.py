@@ -139,6 +139,17 @@ async def test_a_release_without_a_new_number_shares_actors_with_the_one_before(
         assert [mark.by for mark in state.marks] == ["ann", "", "ann"]
 
 
+async def test_the_release_before_a_new_number_reads_it_and_writes_its_own() -> None:
+    """Release 2 knows the form that release 3 writes: they share actors, and one can go back from 3 to 2."""
+    async with Cluster([chest(1)]).running() as cluster:
+        for release, count in ((3, 1), (2, 2), (3, 3), (2, 4)):
+            node = await start(cluster, f"node{count}", release)
+            assert (await node.said(Stock(id=f"{count}"))).count == count
+            await cluster.stop(node)
+            schema = 2 if release == 3 else 1
+            assert cluster.store._db.execute("SELECT schema_no FROM slices").fetchall() == [(schema,)]
+
+
 async def test_a_slice_that_cannot_be_read_at_all_is_still_quarantined() -> None:
     async with Cluster([chest(1)]).running() as cluster:
         old = await start(cluster, "old", 1)

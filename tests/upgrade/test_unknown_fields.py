@@ -11,6 +11,7 @@ from actors.runtime.slices import open_slots
 from actors.runtime.unknown import unknown_of
 from storage import SliceRow, Snapshot
 from tests.support.room import Room
+from tests.upgrade.golden import assert_holds
 from tests.upgrade.releases import Chest, Chest3, Item, Mark, Stock, chest
 
 NEWER = {
@@ -154,3 +155,12 @@ def test_an_upgrade_reads_what_both_releases_before_have_written() -> None:
         slot = open_slots(kind, {"chest": row(plain)})["chest"]
         assert slot.state == Chest3(counts={"potion": 1, "sword": 2})
         assert slot.row() == SliceRow(2, msgspec.msgpack.encode({"counts": {"potion": 1, "sword": 2}}))
+
+
+def test_what_a_downgrade_has_no_place_for_is_kept_for_the_upgrade() -> None:
+    kind = Room(chest(2), actor="chest:1").kind
+    newer = SliceRow(2, msgspec.msgpack.encode({"counts": {"potion": 3}, "seal": "wax"}))
+
+    saved = open_slots(kind, {"chest": newer})["chest"].row()
+    assert saved.schema == 1
+    assert_holds(msgspec.msgpack.decode(saved.body), {"items": {"potion": {"count": 3}}, "seal": "wax"})
