@@ -211,7 +211,7 @@ class Host:
             for _ in range(len(ready)):
                 activation = ready.popleft()
                 activation.queued = False
-                if activation.run(TURNS_PER_ROUND):
+                if activation.run(TURNS_PER_ROUND, until):
                     activation.queued = True
                     ready.append(activation)
                 if self._clock.monotonic() > until:
