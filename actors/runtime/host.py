@@ -53,6 +53,10 @@ class Outlet(Protocol):
         """The actor is not here (any more); ``owner`` where it is known."""
         ...
 
+    def is_home(self, address: str) -> bool:
+        """Whether the actor has to stay here however idle it is: it knows live sessions, and would forget them."""
+        ...
+
 
 class HostOptions(Struct, frozen=True):
     """Bounds of a host."""
@@ -318,7 +322,7 @@ class Host:
                         activation.drop("quarantine is over")
                 elif not activation.idle:
                     activation.expire(now)
-                elif activation.used < idle_since:
+                elif activation.used < idle_since and not self._outlet.is_home(activation.address):
                     activation.leave()
                 if n % 1000 == 999:
                     await self._clock.sleep(0)

@@ -43,6 +43,7 @@ from storage import Bus, DueTimer
 log = structlog.get_logger()
 RESEND_S = 1.0  # without an answer from another node; a lost bus message costs this much
 ADDRESS = re.compile(r"(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+")  # what fits the store's key and needs no escaping
+_CALLERS = f"{CALLER_PLACED}:"
 MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
 
 
@@ -116,6 +117,10 @@ class Router:
         actor = self._blueprint.actor_of(topic)
         kind = self._blueprint.kind_of(actor)
         return kind is not None and kind.prefix_of(topic, actor) is not None
+
+    def is_home(self, address: str) -> bool:
+        """Whether it is a player's actor, and the player has a live session on this node."""
+        return address.startswith(_CALLERS) and self._has_session(address[len(_CALLERS) :])
 
     # From this node.
     def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
@@ -300,13 +305,9 @@ class Router:
                 self._directory.forget(address)
                 envelope.move(node, sure=node == frame.node)
                 return
-        elif isinstance(frame, AskFrame) and self._belongs_elsewhere(address):
+        elif isinstance(frame, AskFrame) and address.startswith(_CALLERS) and not self.is_home(address):
             activation.leave()
         self.dispatch(envelope)
-
-    def _belongs_elsewhere(self, address: str) -> bool:
-        kind, _, key = address.partition(":")
-        return kind == CALLER_PLACED and not self._has_session(key)
 
     def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> "_Remote":
         deadline = self._clock.monotonic() + self._options.deadline_s
