@@ -75,6 +75,12 @@ async def test_a_resume_on_a_live_session_wins_and_closes_the_old_connection(tmp
                 assert new.welcome["session"] == session
                 assert await old.closed() == 4503
                 assert (await new.ask("player.get"))["id"] == "ann"
+                # What the end of the old connection has cleaned up was its own: the session is known as the new one's.
+                await new.ask("player.rename", name="Anna")
+                await new.ask("chat.join", channel="room:raid")
+                await new.ask("chat.send", channel="room:raid", text="here")
+                heard = await new.until(lambda events: any(event["t"] == "chat.message" for event in events))
+                assert heard[-1]["from"]["name"] == "Anna"
 
 
 async def test_a_second_process_on_the_same_file_refuses_to_start(tmp_path: Path) -> None:
