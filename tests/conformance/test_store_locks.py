@@ -32,7 +32,7 @@ async def test_a_transaction_that_finds_nothing_keeps_nobody_from_writing_there(
         ) as neighbour:
             with neighbour.cursor() as cursor:
                 for setting in SESSION:
-                    cursor.execute(setting)
+                    cursor.execute(setting.decode())
                 cursor.execute("START TRANSACTION")
                 for actor in ("guild:a", "guild:c"):
                     cursor.execute("DELETE FROM outbox WHERE actor = %s AND number = 1", (actor,))
