@@ -89,7 +89,7 @@ class Unavailable(GuildhallError):
 
 
 class Busy(GuildhallError):
-    """The actor has as much waiting as it may; nothing was done."""
+    """The actor has as much waiting as it may, in all or of this sender; nothing was done."""
 
     code = "actor.busy"
     retry = "later"

@@ -32,9 +32,10 @@ from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
 from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
+from server.status import Status
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.welcome import WelcomeOptions, Welcomer
-from storage import Bus, NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
+from storage import NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
 from storage import migrate as migrate_store
 
 log = structlog.get_logger()
@@ -96,7 +97,7 @@ async def doctor(config: Config, clock: Clock | None = None) -> list[Finding]:
 class Server:
     """A node with its ports."""
 
-    def __init__(self, node: Node, gateway: Gateway, http_port: int, status: "Status") -> None:
+    def __init__(self, node: Node, gateway: Gateway, http_port: int, status: Status) -> None:
         self.node = node
         self.gateway = gateway
         self.http_port = http_port
@@ -107,31 +108,6 @@ class Server:
         self._status.draining = True
         if not await drain(self.node, self.gateway, within_s):
             log.warning("server.drain_incomplete", actors=len(self.node.host.activations))
-
-
-class Status:
-    """What ``/readyz`` says."""
-
-    def __init__(self) -> None:
-        self.starting = "the store is not open yet"
-        self.draining = False
-        self.node: Node | None = None
-        self.bus: Bus | None = None
-
-    def reasons(self) -> list[str]:
-        """Why no traffic should come here; empty while it should."""
-        if self.draining:
-            return ["this node is draining"]
-        if self.starting or self.node is None:
-            return [self.starting or "the node is not up yet"]
-        reasons = []
-        if not self.node.membership.serving:
-            reasons.append("this node has lost its lease")
-        if not self.node.committer.store_up:
-            reasons.append("the store does not answer")
-        if self.bus is not None and not self.bus.connected:
-            reasons.append("the bus is not connected")
-        return reasons
 
 
 @asynccontextmanager
@@ -161,6 +137,7 @@ async def running_server(
                 config.http,
                 HttpParts(
                     ready=status.reasons,
+                    notes=status.notes,
                     registry=registry_of(meters),
                     sign_in=sign_in,
                     gateway_port=lambda: ports["gateway"],

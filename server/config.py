@@ -178,7 +178,7 @@ class Actors(Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: Seconds = 300.0
     """Seconds without a message after which an actor leaves memory."""
     mailbox: Annotated[int, Meta(ge=1, le=65_536)] = 1024
-    """Messages that may wait for one actor; past that they are refused with `actor.busy`."""
+    """Messages that may wait for one actor, half of them of one sender; more are refused with `actor.busy`."""
     lanes: Annotated[int, Meta(ge=1, le=16)] = 2
     """Group commits under way at once, each with its own share of the actors. SQLite writes one at
     a time anyway."""

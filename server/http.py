@@ -85,6 +85,8 @@ class HttpParts(Struct, frozen=True, kw_only=True):
 
     ready: Callable[[], list[str]]
     """Why this node should get no traffic now, in words for an operator; empty while it should."""
+    notes: Callable[[], list[str]] = list
+    """What goes badly all the same, in words for an operator."""
     registry: CollectorRegistry
     sign_in: SignIn
     gateway_port: Callable[[], int]
@@ -103,6 +105,7 @@ class Readiness(Struct, frozen=True):
 
     ready: bool
     reasons: list[str]
+    notes: list[str]
 
 
 class PageConfig(Struct, frozen=True):
@@ -200,10 +203,10 @@ def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
 
     @get("/readyz")
     async def readyz() -> Response[Readiness]:
-        """Whether the node should get traffic: 200, or 503 with the reasons."""
+        """Whether the node should get traffic: 200, or 503 with the reasons. Notes say what goes badly either way."""
         reasons = parts.ready()
         status = 503 if reasons else 200
-        return Response(Readiness(not reasons, reasons), status_code=status, headers=PRIVATE)
+        return Response(Readiness(not reasons, reasons, parts.notes()), status_code=status, headers=PRIVATE)
 
     @get("/metrics", include_in_schema=False)
     async def metrics() -> Response[bytes]:

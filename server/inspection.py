@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from actors.runtime import Blueprint, type_of
+from actors.runtime.ops import TICKET
 from protocol import GuildhallError
 from storage import Store
 
@@ -56,7 +57,15 @@ async def inspect(store: Store, plan: Blueprint, actor: str) -> dict[str, Any]:
 
 async def _slices(store: Store, actor: str) -> dict[str, Any]:
     rows = await store.select("SELECT slice, schema_no, body FROM slices WHERE actor = ? ORDER BY slice", (actor,))
-    return {name: {"schema": schema, "state": msgspec.msgpack.decode(body)} for name, schema, body in rows}
+    return {name: {"schema": schema, **_state(body)} for name, schema, body in rows}
+
+
+def _state(body: bytes) -> dict[str, Any]:
+    """What a slice holds; its bytes where nothing can read them, for that is what an operator looks for."""
+    try:
+        return {"state": msgspec.msgpack.decode(body)}
+    except msgspec.MsgspecError:
+        return {"unreadable": bytes(body).hex()}
 
 
 async def _topics(store: Store, actor: str) -> list[dict[str, Any]]:
@@ -78,7 +87,11 @@ async def recent_ops(store: Selects, actor: str) -> list[dict[str, Any]]:
 
 
 def _tag(reply: bytes | None) -> str:
-    return str(msgspec.msgpack.decode(reply)["t"]) if reply is not None else "deferred"
+    if reply is None:
+        return "deferred"
+    if reply.startswith(TICKET):
+        return "to be fetched"
+    return str(msgspec.msgpack.decode(reply)["t"])
 
 
 async def _timers(store: Store, actor: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
 from actors.runtime.refusals import Refusals
+from actors.runtime.shares import Shares
 from actors.runtime.tickets import Ticket
 from actors.runtime.waiters import Waiters
 from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, Unavailable
@@ -99,6 +100,7 @@ class Activation:
         "_open",
         "_ran",
         "_refusals",
+        "_shares",
         "_waiters",
         "actor",
         "address",
@@ -126,6 +128,7 @@ class Activation:
         self._host = host
         self._capacity = capacity
         self._mailbox = _EMPTY
+        self._shares: Shares | None = None  # counted anew when somebody comes and turns have run since
         self._open: list[Done] = []
         self._flight: list[Done] | None = None
         self._waiters = Waiters()
@@ -142,10 +145,8 @@ class Activation:
         if self.quarantined is not None:
             envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
             return
-        if len(self._mailbox) >= self._capacity:
-            envelope.finish(
-                Answer(error=Busy(f"{self.address} has {self._capacity} messages waiting", retry_after_ms=250))
-            )
+        if len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
+            envelope.finish(Answer(error=Busy(f"{self.address} has too many messages waiting", retry_after_ms=250)))
             return
         if self.unheard >= OUTBOX and isinstance(envelope, Asked | Fired):
             envelope.finish(
@@ -160,6 +161,12 @@ class Activation:
         self._mailbox.append(envelope)
         if self.state is State.ACTIVE and not self.queued:
             self._host.ready(self)
+
+    def _has_room_for(self, envelope: Envelope) -> bool:
+        """Whether a mailbox that is half full takes one more of this sender."""
+        if self._shares is None:
+            self._shares = Shares(self._mailbox, self._capacity)
+        return self._shares.take(envelope)
 
     @property
     def idle(self) -> bool:
@@ -181,9 +188,11 @@ class Activation:
         self._mailbox.clear()
         return mail
 
-    def run(self, budget: int) -> bool:
-        """Run up to ``budget`` messages; True if more could be run now."""
+    def run(self, budget: int, until: float) -> bool:
+        """Run up to ``budget`` messages, and no more once it is ``until`` (monotonic seconds); True if more could be
+        run now."""
         mailbox = self._mailbox
+        self._shares = None
         now_ms = self._host.now_ms()
         clock = self._host.monotonic()
         while mailbox and self.state is State.ACTIVE and not self._broken:
@@ -193,6 +202,8 @@ class Activation:
                 return True
             budget -= 1
             clock = self._turn(mailbox.popleft(), now_ms, clock)
+            if clock > until:
+                budget = 0
         if not mailbox and self._mailbox is mailbox:
             self._mailbox = _EMPTY
         return False
@@ -406,6 +417,7 @@ class Activation:
         undone = {id(envelope) for envelope in again}
         self._waiters.keep(lambda envelope: id(envelope) not in undone)
         self._mailbox = deque([e for e in (*again, *self._mailbox) if not e.finished])
+        self._shares = None
         self.actor = None
         if self.quarantined is None:
             self.state = State.LOADING

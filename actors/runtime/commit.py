@@ -19,6 +19,7 @@ from storage import ActorWrite, CommitResult, Outcome, Store, StoreDown
 
 log = structlog.get_logger()
 CLOSING_S = 5.0  # for a store that does not answer a node that ends; whoever restarts nodes kills after some 30 s
+LATELY_S = 10.0  # for so long a lane's last commit says how fast the store is
 BATCH = 256  # actors in one transaction; past that latency grows faster than throughput
 
 
@@ -56,6 +57,12 @@ class Committer:
         if not lane.bell.is_set():
             lane.bell.set()
 
+    @property
+    def took_s(self) -> float:
+        """Seconds that a commit takes now: the longest of those under way and of each lane's last one."""
+        now = self._clock.monotonic()
+        return max(lane.took_s(now) for lane in self._lanes)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Commit until the context is left; what was collected by then is committed first.
@@ -89,7 +96,10 @@ class Committer:
                     batch.append(activation)
                     writes.append(write)
             if writes:
-                for activation, result in zip(batch, await self._commit(writes, lane), strict=True):
+                lane.began = self._clock.monotonic()
+                results = await self._commit(writes, lane)
+                lane.note_end(self._clock.monotonic())
+                for activation, result in zip(batch, results, strict=True):
                     activation.committed(result)
 
     async def _commit(self, writes: Sequence[ActorWrite], lane: "_Lane") -> Sequence[CommitResult]:
@@ -122,6 +132,20 @@ class _Lane:
         self.waiting: dict[Committable, None] = {}
         self.bell = asyncio.Event()
         self.closing = False
+        self.began: float | None = None
+        """Monotonic seconds at which the commit under way began; None between two."""
+        self._took_s = 0.0
+        self._ended = float("-inf")
+
+    def note_end(self, now: float) -> None:
+        """The commit under way is done."""
+        if self.began is not None:
+            self._took_s, self._ended, self.began = now - self.began, now, None
+
+    def took_s(self, now: float) -> float:
+        """See ``Committer.took_s``."""
+        under_way_s = now - self.began if self.began is not None else 0.0
+        return max(under_way_s, self._took_s if now - self._ended < LATELY_S else 0.0)
 
 
 async def _finish(running: set[asyncio.Task[None]], patience: asyncio.Task[None]) -> None:

@@ -60,6 +60,10 @@ class Outlet(Protocol):
         """The actor has left while tells of it were under way: its next owner should look after them now."""
         ...
 
+    def is_home(self, address: str) -> bool:
+        """Whether the actor has to stay here however idle it is: it knows live sessions, and would forget them."""
+        ...
+
 
 class HostOptions(Struct, frozen=True):
     """Bounds of a host."""
@@ -240,7 +244,7 @@ class Host:
             for _ in range(len(ready)):
                 activation = ready.popleft()
                 activation.queued = False
-                if activation.run(TURNS_PER_ROUND):
+                if activation.run(TURNS_PER_ROUND, until):
                     activation.queued = True
                     ready.append(activation)
                 if self._clock.monotonic() > until:
@@ -351,7 +355,7 @@ class Host:
                         activation.drop("quarantine is over")
                 elif not activation.idle:
                     activation.expire(now)
-                elif activation.used < idle_since:
+                elif activation.used < idle_since and not self._outlet.is_home(activation.address):
                     activation.leave()
                 if n % 1000 == 999:
                     await self._clock.sleep(0)

@@ -50,6 +50,11 @@ class Envelope:
         nobody else can before its lease ends."""
         self._deliver: Deliver | None = deliver
 
+    @property
+    def source(self) -> str:
+        """Whom it counts for where senders share a mailbox: a player or another actor; empty for the actor itself."""
+        return ""
+
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         """Run the turn; None when it has been run and committed before."""
         raise NotImplementedError
@@ -76,6 +81,10 @@ class Asked(Envelope):
         self.request = request
         self.caller = caller
 
+    @property
+    def source(self) -> str:
+        return self.caller.player
+
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         return actor.ask(self.request, self.caller, now_ms)
 
@@ -92,6 +101,10 @@ class Told(Envelope):
         self.number = number
         self.refused: type[GuildhallError] | None = None
         """Set when a unique key undid the first run."""
+
+    @property
+    def source(self) -> str:
+        return self.sender
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         return actor.hear(self.tell, self.sender, self.number, now_ms, self.refused)

@@ -237,6 +237,9 @@ class Node:
         self.relay.restore(snapshot)
         self.hub.compare(snapshot.topics)
 
+    def is_home(self, address: str) -> bool:
+        return self.router.is_home(address)
+
     def left(self, address: str, waiting: list[Envelope], owner: str | None) -> None:
         self.relay.forget(address)
         self.router.redirect(waiting, owner)

@@ -46,6 +46,7 @@ RESEND_S = 1.0  # without an answer from another node; a lost bus message costs 
 ADDRESS = re.compile(r"(?=.{1,160}\Z)[a-z_]+:[A-Za-z0-9_.~:-]+")  # what fits the store's key and needs no escaping
 WAKE = TimerRow("", 0, b"")  # no timer has an empty name: firing it does nothing but load the actor
 STOPPED = "this node has stopped; the same id finds out elsewhere"
+_CALLERS = f"{CALLER_PLACED}:"
 MOVES = 8  # nodes that a message may be sent on to before its sender is told to come back
 
 
@@ -120,6 +121,10 @@ class Router:
         actor = self._blueprint.actor_of(topic)
         kind = self._blueprint.kind_of(actor)
         return kind is not None and kind.prefix_of(topic, actor) is not None
+
+    def is_home(self, address: str) -> bool:
+        """Whether it is a player's actor, and the player has a live session on this node."""
+        return address.startswith(_CALLERS) and self._has_session(address[len(_CALLERS) :])
 
     # From this node.
     def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
@@ -321,13 +326,9 @@ class Router:
             if left:
                 envelope.move(None)
                 return
-        elif isinstance(frame, AskFrame) and self._belongs_elsewhere(address):
+        elif isinstance(frame, AskFrame) and address.startswith(_CALLERS) and not self.is_home(address):
             activation.leave()
         self.dispatch(envelope)
-
-    def _belongs_elsewhere(self, address: str) -> bool:
-        kind, _, key = address.partition(":")
-        return kind == CALLER_PLACED and not self._has_session(key)
 
     def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> "_Remote":
         deadline = self._clock.monotonic() + self._options.deadline_s

@@ -347,8 +347,12 @@ class Hub:
         self._drop_if_unwanted(stream)
 
     async def _page_of_log(self, stream: Stream, after: int) -> list[Item]:
-        """Events from the table; those that are new to the stream go to all its readers."""
-        span = EventRange(topic=stream.topic, after=min(after, stream.seq), limit=PAGE_TO_READER)
+        """Events from the table; those that are new to the stream go to all its readers.
+
+        Pages begin at the same places for everybody, so that readers who come together share their reads.
+        """
+        first = min(after, stream.seq)
+        span = EventRange(topic=stream.topic, after=first - first % PAGE_TO_READER, limit=PAGE_TO_READER)
         rows: Sequence[EventRow] | None = None
         while rows is None:
             try:
@@ -357,7 +361,7 @@ class Hub:
                 if not stream.wanted:
                     return []  # also when the node ends: it must not wait for the store
                 await self._clock.sleep(0.5)
-        items = [_item(row) for row in rows]
+        items = [_item(row) for row in rows if row.seq > first]
         for item in items:
             self._take(stream, item)
         if stream.dirty:

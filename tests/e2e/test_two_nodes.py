@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,16 @@ async def test_a_drained_node_sends_its_players_elsewhere_and_they_miss_nothing(
 ) -> None:
     one, two = cluster
     async with outside(two.url, "bo") as bo:
-        async with outside(one.url, "ann") as ann:
+        async with AsyncExitStack() as others, outside(one.url, "ann") as ann:
+            crowd = [await others.enter_async_context(outside(one.url, f"p{n}")) for n in range(8)]
             await _join(ann, bo)
             await _say(bo, 3)
             await ann.until(lambda _: len(ann.lines(TALK)) == 3)
             code = await asyncio.to_thread(one.terminate)
             assert code == 0, one.tail()
             assert await ann.closed() == 4000
+            assert {await player.closed() for player in crowd} == {4000}
+            assert len({player.socket.close_reason for player in crowd}) > 4, "each comes back at a time of its own"
             cursors = {TALK: [ann.welcome["topics"]["player:ann"]["epoch"], 3]}
         await _say(bo, 3)
         resume = {"session": ann.welcome["session"], "cursors": cursors}

@@ -126,6 +126,30 @@ def test_of_two_guilds_founded_at_once_under_one_name_one_gets_it(seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_of_two_guilds_joined_at_once_on_two_devices_a_player_sits_in_one(seed: int) -> None:
+    post = office(seed)
+    for op, founder in (("c1", "ann"), ("c2", "bo")):
+        post.ask(GuildCreate(id=op, name=f"Wolves of {founder}"), caller=founder)
+    post.settle()
+    wolves, bears = [key for key, _ in post.actors("guild")]
+
+    for op, key in (("j1", wolves), ("j2", bears)):
+        post.ask(GuildJoin(id=op, guild=key), caller="cy")
+        for _ in range(seed % 3):
+            post.step()
+        if seed % 2:
+            post.crash_one()
+    post.settle()
+    for op, key in (("j1", wolves), ("j2", bears)):  # what died before its commit is asked again
+        post.ask(GuildJoin(id=op, guild=key), caller="cy")
+    post.settle()
+
+    assert_agreement(post)
+    sizes = sorted(len(room.state.members) for _, room in post.actors("guild"))
+    assert sizes == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_a_disbanding_and_a_join_at_once_leave_nobody_behind(seed: int) -> None:
     post = office(seed)
     post.ask(GuildCreate(id="c", name="Wolves"), caller="ann")

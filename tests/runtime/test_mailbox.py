@@ -31,7 +31,7 @@ async def test_what_comes_while_an_actor_is_loaded_waits_for_it_in_order(north: 
 async def test_a_full_mailbox_refuses_at_once_and_loses_nothing_that_it_has_taken() -> None:
     async with Cluster(ALL, NodeOptions(host=HostOptions(mailbox=BOUND))).running() as cluster:
         north = await cluster.start("north")
-        asks = [north.ask(Add(id=f"{n}")) for n in range(BOUND + 5)]
+        asks = [north.ask(Add(id=f"{n}"), f"p{n}") for n in range(BOUND + 5)]
 
         assert [ask.code for ask in asks] == ["waiting"] * BOUND + ["actor.busy"] * 5
         busy = asks[-1].answer
@@ -41,7 +41,7 @@ async def test_a_full_mailbox_refuses_at_once_and_loses_nothing_that_it_has_take
 
         await settle()
         assert [ask.code for ask in asks[:BOUND]] == ["ok"] * BOUND
-        assert (await north.said(Add(id=f"{BOUND}"))).value == BOUND + 1  # the refused id had no effect
+        assert (await north.said(Add(id=f"{BOUND}"), f"p{BOUND}")).value == BOUND + 1  # the refused id had no effect
 
 
 async def test_a_crowded_actor_does_not_make_another_wait_for_all_of_it(north: Member) -> None:

@@ -1,7 +1,7 @@
 """Passivation: an idle actor is put away, and nobody who comes meanwhile notices."""
 
 from actors.runtime.observer import Activated, Passivated
-from tests.runtime.rooms import Add, Break, Get, Order, Pay, Say
+from tests.runtime.rooms import Add, Break, Get, Order, Pay, Say, Visit
 from tests.support.clock import settle
 from tests.support.cluster import Cluster, Member
 
@@ -22,6 +22,20 @@ async def test_an_actor_that_is_used_stays(cluster: Cluster, north: Member) -> N
         await cluster.clock.advance(200)
 
     assert len(north.seen(Activated)) == 1
+
+
+async def test_a_players_actor_stays_while_a_session_is_here_however_silent(cluster: Cluster, north: Member) -> None:
+    """It was put away after five minutes in which a player only listened, and forgot the session: a resume elsewhere
+    did not close the old connection, and nobody counted it."""
+    north.players.add("bo")
+    await north.said(Visit(id="1"), "bo")
+    await north.said(Visit(id="1"), "cy")
+    await cluster.clock.advance(302)
+    assert set(north.node.host.activations) == {"player:bo"}
+
+    north.players.remove("bo")
+    await cluster.clock.advance(2)
+    assert not north.node.host.activations
 
 
 async def test_a_message_that_comes_while_an_actor_is_put_away_waits_and_brings_it_back(

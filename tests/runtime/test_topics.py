@@ -109,6 +109,22 @@ async def test_what_memory_does_not_reach_comes_from_the_table() -> None:
         assert phone.seqs(TOPIC) == numbers(1, RECENT + 101)
 
 
+async def test_who_stands_before_what_the_log_has_kept_starts_from_now_and_is_told_where_that_is() -> None:
+    """Not from the oldest that is left: that would be a gap without a word."""
+    async with Cluster(ALL).running() as cluster:
+        north = await cluster.start("north")
+        for n in range(10):
+            await north.said(Say(id=f"{n}", times=64))
+        (floor,) = cluster.store._db.execute("SELECT floor_seq FROM topics").fetchone()
+        late, in_time = Phone("late"), Phone("in time")
+        told = await north.said(Join(id="l", after=("e1", floor - 2)), "late", late)
+        await north.said(Join(id="t", after=("e1", floor - 1)), "in time", in_time)
+
+        assert floor > 200
+        assert (told.seq, late.seqs(TOPIC)) == (640, [])
+        assert in_time.seqs(TOPIC) == numbers(floor, 640)
+
+
 async def test_a_reader_that_catches_up_while_events_flow_gets_each_once(cluster: Cluster, north: Member) -> None:
     """Slow reader, slow table, quick talk: read, live and replay meet in every order."""
     random = Random(4)

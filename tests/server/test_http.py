@@ -91,7 +91,7 @@ async def test_a_process_that_runs_is_healthy_even_when_it_is_not_ready(accounts
 
     assert alive.status_code == 200
     assert ready.status_code == 503
-    assert ready.json() == {"ready": False, "reasons": ["the store does not answer"]}
+    assert ready.json() == {"ready": False, "reasons": ["the store does not answer"], "notes": []}
 
 
 async def test_readiness_is_asked_anew_each_time(accounts: Accounts) -> None:
@@ -102,7 +102,15 @@ async def test_readiness_is_asked_anew_each_time(accounts: Accounts) -> None:
         after = await client.get("/readyz")
 
     assert (before.status_code, after.status_code) == (503, 200)
-    assert after.json() == {"ready": True, "reasons": []}
+    assert after.json() == {"ready": True, "reasons": [], "notes": []}
+
+
+async def test_what_goes_badly_is_told_of_a_node_that_is_ready(accounts: Accounts) -> None:
+    async with serving(accounts, notes=lambda: ["the store is slow"]) as client:
+        answer = await client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "reasons": [], "notes": ["the store is slow"]}
 
 
 async def test_metrics_are_the_meters_now(accounts: Accounts) -> None:

@@ -31,21 +31,10 @@ class NodeClock(ClockView):
 
     def __init__(self, clock: WorldClock, up_s: float) -> None:
         super().__init__(clock)
-        self.ahead_ms = 0
-        self._right = clock
         self._up_s = up_s
-        self.now_ms = self._now_ms
-        self.now_us = self._now_us
-        self.monotonic = self._monotonic
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
 
-    def _now_ms(self) -> int:
-        return self._right.now_ms() + self.ahead_ms
-
-    def _now_us(self) -> int:
-        return self._right.now_us() + self.ahead_ms * 1000
-
-    def _monotonic(self) -> float:
-        return self._up_s + self._right.monotonic()
+    def monotonic(self) -> float:
+        return self._up_s + super().monotonic()

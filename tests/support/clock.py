@@ -55,15 +55,25 @@ class ClockView:
     """The clock as one node has it. While ``paused`` its sleepers do not wake; afterwards they are late."""
 
     def __init__(self, clock: FakeClock) -> None:
+        self.ahead_ms = 0
+        """How far its wall clock is ahead of the right time; may change at any moment."""
+        self.rate = 1.0
+        """Seconds that it counts in a right one, by its monotonic clock; to be set before anybody uses it."""
         self._clock = clock
         self._running = asyncio.Event()
         self._running.set()
-        self.now_ms = clock.now_ms
-        self.now_us = clock.now_us
-        self.monotonic = clock.monotonic
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self.ahead_ms
+
+    def now_us(self) -> int:
+        return self._clock.now_us() + self.ahead_ms * 1000
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() * self.rate
 
     async def sleep(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
+        await self._clock.sleep(seconds / self.rate)
         await self._running.wait()
 
     def pause(self) -> None:

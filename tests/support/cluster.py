@@ -233,6 +233,8 @@ class Cluster:
         self.blueprint = Blueprint(features)
         self.options = options
         self.clock = clock or FakeClock()
+        self.database_clock = ClockView(self.clock)
+        """What leases are judged by."""
         self.store = self.make_store()
         self.hub = self.make_hub()
         self.ranks = LocalRanks()
@@ -244,7 +246,7 @@ class Cluster:
     # What nodes share and are given; another world has it made of other things (tests/simulation).
     def make_store(self) -> MemoryStore:
         """The store."""
-        return MemoryStore(self.blueprint.migrations(), self.clock.now_ms)
+        return MemoryStore(self.blueprint.migrations(), self.database_clock.now_ms)
 
     def make_hub(self) -> LocalHub:
         """The bus."""
@@ -268,8 +270,13 @@ class Cluster:
 
     async def start(self, name: str) -> Member:
         """A node that serves, known to the others."""
+        return await self.add(Member(self, name))
+
+    async def add(self, member: Member) -> Member:
+        """``start`` for one that was made, and whose clock or links may have been changed."""
         assert self._group is not None, "the cluster is not running"
-        member = self.members[name] = Member(self, name)
+        name = member.name
+        self.members[name] = member
         self._tasks[name] = self._group.create_task(serve(member), name=name)
         await settle()
         assert member.node.membership.serving, f"{name} does not serve"
