@@ -11,16 +11,16 @@ class WorldClock(FakeClock):
 
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
-        self._loop = loop
+        self.loop = loop
 
     def now_ms(self) -> int:
-        return START_MS + int(self._loop.time() * 1000)
+        return START_MS + int(self.loop.now * 1000)
 
     def now_us(self) -> int:
-        return START_MS * 1000 + int(self._loop.time() * 1_000_000)
+        return START_MS * 1000 + int(self.loop.now * 1_000_000)
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self.loop.now
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
@@ -32,11 +32,11 @@ class NodeClock(ClockView):
     def __init__(self, clock: WorldClock, up_s: float) -> None:
         super().__init__(clock)
         self.ahead_ms = 0
+        loop = clock.loop
         self._right = clock
-        self._up_s = up_s
         self.now_ms = self._now_ms
         self.now_us = self._now_us
-        self.monotonic = self._monotonic
+        self.monotonic = lambda: up_s + loop.now
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
@@ -46,6 +46,3 @@ class NodeClock(ClockView):
 
     def _now_us(self) -> int:
         return self._right.now_us() + self.ahead_ms * 1000
-
-    def _monotonic(self) -> float:
-        return self._up_s + self._right.monotonic()

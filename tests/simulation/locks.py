@@ -39,6 +39,10 @@ class RowLocks:
         self._queues: dict[str, deque[Transaction]] = {}
         """Who waits for a row, in the order in which they get it."""
 
+    def free(self, actor: str) -> bool:
+        """Whether nobody holds the row, nor waits for it."""
+        return actor not in self._holders
+
     @asynccontextmanager
     async def held(self, node: str, actors: Sequence[str], random: Random) -> AsyncIterator[None]:
         """Within the block a transaction of ``node`` holds the rows of ``actors``.
