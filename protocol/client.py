@@ -210,12 +210,12 @@ class ClientSession:
         """Monotonic seconds at which ``tick`` has something to do; infinity: never."""
         if self.status is not ClientStatus.ONLINE:
             return self._due
-        return min(
-            self._sent + PING_SHARE * self._heartbeat_s,
-            self._heard + 2 * self._heartbeat_s,
-            min((pending.due for pending in self.pending.values()), default=inf),
-            min(((track.asked or 0.0) + SYNC_S for _, track in self.cursors.holes()), default=inf),
-        )
+        due = min(self._sent + PING_SHARE * self._heartbeat_s, self._heard + 2 * self._heartbeat_s)
+        for pending in self.pending.values():
+            due = min(due, pending.due)
+        for _, track in self.cursors.holes():
+            due = min(due, (track.asked or 0.0) + SYNC_S)
+        return due
 
     def tick(self, now: float) -> None:
         """Do what is due: open again, give up waiting, ping, send again."""

@@ -4,7 +4,7 @@ An event is handed on when everything before it has been; one that comes after a
 (PROTOCOL.md, Session 4). Pure data: who asks the server, and when, is the client session's business.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -104,9 +104,9 @@ class Cursors:
         """The track of ``topic``, None if it is not followed."""
         return self._tracks.get(topic)
 
-    def holes(self) -> Iterator[tuple[str, Track]]:
+    def holes(self) -> list[tuple[str, Track]]:
         """Topics in which something is missing."""
-        return ((topic, track) for topic, track in self._tracks.items() if track.has_hole)
+        return [(topic, track) for topic, track in self._tracks.items() if track.newest > track.seq]
 
     def for_hello(self) -> dict[str, tuple[str, int]]:
         """The cursors as a hello names them."""

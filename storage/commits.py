@@ -1,7 +1,7 @@
 """A commit as data: who may write, and which rows go where, in which order. No engine, no I/O.
 
-An engine locks the rows of ``actors`` in key order, has each write judged against its row, and applies the steps of
-those that may write: one multi-row statement a table for the whole batch.
+An engine locks the rows of ``actors`` in the order of ``lock_order``, has each write judged against its row, and
+applies the steps of those that may write: one multi-row statement a table for the whole batch.
 """
 
 import re
@@ -74,6 +74,14 @@ class Change(Struct, frozen=True):
 
 
 Step = Put | Cut | Change
+
+
+def lock_order(actors: Iterable[str]) -> list[str]:
+    """The order in which every transaction locks its rows of ``actors``: that of their keys.
+
+    As long as all keep to the same one, no transactions wait for each other in a circle.
+    """
+    return sorted(actors)
 
 
 def only_releases(write: ActorWrite) -> bool:

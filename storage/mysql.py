@@ -1,7 +1,7 @@
 """The Store on MySQL 8 and MariaDB 10.6 or later.
 
-A transaction is two round trips whatever its size: one packet begins it, locks the rows of ``actors`` in key order and
-reads them; the other writes (or loads) everything and commits. Reads run by themselves in autocommit.
+A transaction is two round trips whatever its size: one packet begins it, locks the rows of ``actors`` one after the
+other and reads them; the other writes (or loads) everything and commits. Reads run by themselves in autocommit.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from storage import commits, reads
+from storage.attempts import Sleep, tried
 from storage.commits import ActorRow
 from storage.faults import Clash, Contended, Unusable
 from storage.migrations import SchemaBehind, pending
@@ -41,13 +42,6 @@ from storage.store import (
 from storage.urls import MysqlPlace
 
 T = TypeVar("T")
-Sleep = Callable[[float], Awaitable[None]]
-
-ATTEMPTS = 6
-"""Tries of a transaction that meets a deadlock or a lock wait timeout; the pauses between them add up to some 0.3 s."""
-
-FIRST_PAUSE_S = 0.01
-"""Upper bound of the first random pause after a deadlock; it doubles with every try."""
 
 RENEWAL_S = 0.5
 """A try to renew a lease may take so long however short the lease is, seconds."""
@@ -238,7 +232,7 @@ class MysqlStore:
         return culprit
 
     async def _lock(self, link: Link, writes: Sequence[ActorWrite]) -> tuple[dict[str, ActorRow], dict[str, int]]:
-        """Begin, lock the actors' rows in key order, and look up where the topics that are cut begin."""
+        """Begin, lock the actors' rows, and look up where the topics that are cut begin."""
         parts = [BEGIN, _lock([write.actor for write in writes])]
         topics = commits.cut_topics(writes)
         if topics:
@@ -265,25 +259,16 @@ class MysqlStore:
         run: Callable[[Callable[[Link], Awaitable[T]]], Awaitable[T]] | None = None,
     ) -> T:
         """Do ``work``, and again after a random pause if others were in the way."""
-        run = run or self._pool.run
-        pause_s = FIRST_PAUSE_S
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return await run(work)
-            except again:
-                await self._sleep(self._random.uniform(0, pause_s))
-                pause_s *= 2
-        try:
-            return await run(work)
-        except again as error:
-            raise StoreDown(f"others were in the way {ATTEMPTS} times: {error}") from error
+        attempt = partial(run or self._pool.run, work)
+        return await tried(attempt, random=self._random, sleep=self._sleep, again=again)
 
 
 def _lock(actors: Sequence[str]) -> bytes:
-    # The hint makes the order of locking the order of keys, and keeps a small table from being locked whole.
+    """Lock and read the rows of ``actors``, in the order of ``lock_order``: that of the keys is the one in which the
+    server goes through its primary key. The hint keeps it to that, and a small table from being locked whole."""
     return (
         b"SELECT actor, owner, fence, version, told FROM actors FORCE INDEX (PRIMARY)"
-        b" WHERE actor IN (%b) ORDER BY actor FOR UPDATE" % b",".join(map(literal, actors))
+        b" WHERE actor IN (%b) ORDER BY actor FOR UPDATE" % b",".join(map(literal, commits.lock_order(actors)))
     )
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -40,6 +41,10 @@ _UNUSABLE = {
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_RANGE,
 }
+
+
+FAILURES = (sqlite3.Error, OverflowError, UnicodeEncodeError)
+"""What the driver raises; the last two for a number of 2^63 and more and for half of a surrogate pair."""
 
 
 class StoreLocked(Exception):
@@ -107,24 +112,44 @@ def apply(connection: sqlite3.Connection, step: Step) -> None:
     Raises:
         Clash, Unusable, StoreDown: the transaction is to be rolled back.
     """
-    columns = ", ".join(f"`{name}`" for name in step.columns)
     if isinstance(step, Put):
-        sql = f"INSERT INTO `{step.table}` ({columns}) VALUES ({', '.join('?' * len(step.columns))})"  # noqa: S608
-        if step.keys:
-            changed = [f"`{c}` = excluded.`{c}`" for c in step.columns if c not in step.keys]
-            keys = ", ".join(f"`{name}`" for name in step.keys)
-            sql += f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(changed)}"
+        sql = _put(step.table, step.columns, step.keys)
     elif isinstance(step, Change):
-        new = ", ".join(f"`{name}` = ?" for name in step.columns)
-        same = " AND ".join(f"`{name}` = ?" for name in step.keys)
-        sql = f"UPDATE `{step.table}` SET {new} WHERE {same}"  # noqa: S608
+        sql = _change(step.table, step.columns, step.keys)
     else:
-        terms = [f"`{name}` IS ?" for name in step.columns]
-        if step.below:
-            terms[-1] = f"`{step.columns[-1]}` < ?"
-        sql = f"DELETE FROM `{step.table}` WHERE {' AND '.join(terms)}"  # noqa: S608
-    with translating():
+        sql = _cut(step.table, step.columns, step.below)
+    try:
         connection.executemany(sql, step.rows)
+    except FAILURES as error:
+        raise translated(error) from error
+
+
+@lru_cache(maxsize=512)
+def _put(table: str, columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    sql = f"INSERT INTO `{table}` ({_names(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+    if keys:
+        changed = [f"`{c}` = excluded.`{c}`" for c in columns if c not in keys]
+        sql += f" ON CONFLICT ({_names(keys)}) DO UPDATE SET {', '.join(changed)}"
+    return sql
+
+
+@lru_cache(maxsize=512)
+def _change(table: str, columns: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    new = ", ".join(f"`{name}` = ?" for name in columns)
+    same = " AND ".join(f"`{name}` = ?" for name in keys)
+    return f"UPDATE `{table}` SET {new} WHERE {same}"  # noqa: S608
+
+
+@lru_cache(maxsize=512)
+def _cut(table: str, columns: tuple[str, ...], below: bool) -> str:
+    terms = [f"`{name}` IS ?" for name in columns]
+    if below:
+        terms[-1] = f"`{columns[-1]}` < ?"
+    return f"DELETE FROM `{table}` WHERE {' AND '.join(terms)}"  # noqa: S608
+
+
+def _names(columns: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)
 
 
 @contextmanager
@@ -132,13 +157,14 @@ def translating() -> Iterator[None]:
     """Turn the driver's errors into what they mean for the transaction that met them."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise _translated(error) from error
-    except (OverflowError, UnicodeEncodeError) as error:  # 2^63 and more; half of a surrogate pair
-        raise Unusable(str(error)) from error
+    except FAILURES as error:
+        raise translated(error) from error
 
 
-def _translated(error: sqlite3.Error) -> Exception:
+def translated(error: Exception) -> Exception:
+    """What one of ``FAILURES`` means for the transaction that met it."""
+    if not isinstance(error, sqlite3.Error):
+        return Unusable(str(error))
     code = getattr(error, "sqlite_errorcode", None)  # absent where the driver itself refused
     if code in _CLASHES:
         return Clash(str(error))

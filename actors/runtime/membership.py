@@ -7,6 +7,7 @@ others may take over. Others judge it by the database's clock.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from hashlib import blake2b
 
 import structlog
@@ -85,7 +86,7 @@ class Membership:
         """The live node that ``key`` belongs to; moves only the keys of nodes that come or go."""
         if len(self._placing) <= 1:
             return self._placing[0] if self._placing else self.node
-        return max(self._placing, key=lambda node: _weight(node, key))
+        return _heaviest(self._placing, key)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -205,6 +206,12 @@ class Membership:
             change = Change(live, frozenset(before - set(live)))
             for notice in self._listeners:
                 notice(change)
+
+
+@lru_cache(maxsize=32_768)
+def _heaviest(nodes: tuple[str, ...], key: str) -> str:
+    """Asked with every message to an actor, while nodes seldom change; what is kept takes some 8 MB at most."""
+    return max(nodes, key=lambda node: _weight(node, key))
 
 
 def _weight(node: str, key: str) -> bytes:

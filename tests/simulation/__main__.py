@@ -8,17 +8,20 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from secrets import randbelow
+from typing import Any
 
 from loadtest.history import write_history
 from tests.simulation.planted import BUGS, planted
 from tests.simulation.rules import judge
 from tests.simulation.run import Size, simulate
 
-SWEPT = 4  # seeds after which a process sweeps; each leaves some 20 MB
+EACH = 5  # seeds of one process: each leaves some 20 MB, which go with it at once where sweeping takes long
 Outcome = tuple[int, list[str], float]
 """Seed, what is wrong, seconds."""
 
@@ -68,26 +71,44 @@ def _run_many(seeds: range, size: Size, plant: str | None) -> int:
     return int(bool(red))
 
 
-def outcomes(seeds: range, size: Size, plant: str | None = None) -> Iterator[Outcome]:
+def outcomes(seeds: Sequence[int], size: Size, plant: str | None = None) -> Iterator[Outcome]:
     """Run seeds on all cores, in processes that do nothing else."""
-    work = ((seed, size, plant) for seed in seeds)
-    with get_context("fork").Pool(os.cpu_count()) as pool:
-        yield from pool.imap_unordered(_outcome, work)
+    context, running = get_context("fork"), dict[Connection, Any]()
+    waiting = (seeds[n : n + EACH] for n in range(0, len(seeds), EACH))
+    try:
+        while True:
+            for some in islice(waiting, (os.cpu_count() or 1) - len(running)):
+                ours, theirs = context.Pipe(duplex=False)
+                running[ours] = context.Process(target=_send_outcomes, args=(theirs, some, size, plant))
+                running[ours].start()
+                theirs.close()
+            if not running:
+                return
+            for speaking in wait(list(running)):
+                assert isinstance(speaking, Connection)
+                try:
+                    yield speaking.recv()
+                except EOFError:
+                    process = running.pop(speaking)
+                    process.join()
+                    speaking.close()
+                    assert process.exitcode == 0, "a simulation has failed itself"
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+def _send_outcomes(to: Connection, seeds: Sequence[int], size: Size, plant: str | None) -> None:
+    gc.disable()
+    for seed in seeds:
+        started = time.monotonic()
+        with planted(plant):
+            wrong, _ = judge(simulate(seed, size))
+        to.send((seed, wrong, time.monotonic() - started))
 
 
 def _say(text: object) -> None:
     print(text, flush=True)  # noqa: T201 - a command-line tool
-
-
-def _outcome(work: tuple[int, Size, str | None]) -> Outcome:
-    seed, size, plant = work
-    started = time.monotonic()
-    gc.disable()  # a history is one heap of records: what it leaves behind is swept now and then, between two
-    with planted(plant):
-        wrong, _ = judge(simulate(seed, size))
-    if seed % SWEPT == 0:
-        gc.collect()
-    return seed, wrong, time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -11,16 +11,16 @@ class WorldClock(FakeClock):
 
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
-        self._loop = loop
+        self.loop = loop
 
     def now_ms(self) -> int:
-        return START_MS + int(self._loop.time() * 1000)
+        return START_MS + int(self.loop.now * 1000)
 
     def now_us(self) -> int:
-        return START_MS * 1000 + int(self._loop.time() * 1_000_000)
+        return START_MS * 1000 + int(self.loop.now * 1_000_000)
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self.loop.now
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
@@ -31,10 +31,11 @@ class NodeClock(ClockView):
 
     def __init__(self, clock: WorldClock, up_s: float) -> None:
         super().__init__(clock)
+        self._loop = clock.loop
         self._up_s = up_s
+
+    def monotonic(self) -> float:
+        return self._up_s + self._loop.now
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
-
-    def monotonic(self) -> float:
-        return self._up_s + super().monotonic()

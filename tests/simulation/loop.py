@@ -6,7 +6,6 @@ is drawn from the seed: asyncio promises nothing of either. Time passes only whe
 """
 
 import asyncio
-from asyncio.events import Handle, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
@@ -24,7 +23,7 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ready: deque[Handle] = deque()
+        self.ready: deque[Callback] = deque()
         self.paused = False
         self.dead = False
         self.listed = False
@@ -34,6 +33,29 @@ class Process:
         self.blown: Callable[[], None] = lambda: None
         self.context: Context = copy_context()
         self.context.run(_process.set, self)
+
+
+class Callback:
+    """What a process is to run: an asyncio ``Handle``, without all that nobody asks for here."""
+
+    __slots__ = ("args", "context", "function", "off", "time")
+
+    def __init__(self, context: Context, function: Callable[..., object], args: tuple[Any, ...], when: float) -> None:
+        self.context = context
+        self.function = function
+        self.args = args
+        self.off = False
+        self.time = when
+
+    def cancel(self) -> None:
+        """It is dropped when its time comes."""
+        self.off = True
+
+    def cancelled(self) -> bool:
+        return self.off
+
+    def when(self) -> float:
+        return self.time
 
 
 PATIENCE = 50_000  # turns in which no time passes; past that something spins
@@ -49,8 +71,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self, random: Random) -> None:
         super().__init__()
         self._random = random.random
-        self._now = 0.0
-        self._timers: list[tuple[float, float, int, Process, Handle]] = []
+        self.now = 0.0
+        self._timers: list[tuple[float, float, int, Process, Callback]] = []
         self._number = 0
         self._active: list[Process] = []
         self.outside = self.current = Process("outside")
@@ -63,11 +85,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     # For the simulation.
     def deliver(self, process: Process, seconds: float, callback: Callable[..., object], *args: Any) -> None:
         """Have ``process`` run something after so long: what the network brings it."""
-        self._push(self._now + seconds, process, Handle(callback, args, self, process.context))
+        self._push(process, Callback(process.context, callback, args, self.now + seconds))
 
     def deliver_at(self, process: Process, when: float, callback: Callable[..., object], *args: Any) -> None:
         """The same, at a time."""
-        self._push(when, process, Handle(callback, args, self, process.context))
+        self._push(process, Callback(process.context, callback, args, when))
 
     def resume(self, process: Process) -> None:
         """Let a paused process go on; what came meanwhile waits in its queue."""
@@ -84,36 +106,38 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._list(process)
 
     # The event loop's own part.
-    def time(self) -> float:
-        return self._now
+    get_debug = bool  # every future and task asks: False, in a tenth of the time
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Handle:  # type: ignore[override]
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Callback:  # type: ignore[override]
         process = self.current if context is None else context.get(_process, self.current)
-        handle = Handle(callback, args, self, context)
-        process.ready.append(handle)
+        ready = Callback(copy_context() if context is None else context, callback, args, self.now)
+        process.ready.append(ready)
         if not process.listed:
             self._list(process)
-        return handle
+        return ready
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> TimerHandle:  # type: ignore[override]
-        return self.call_at(self._now + delay, callback, *args, context=context)
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Callback:  # type: ignore[override]
+        return self.call_at(self.now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> TimerHandle:  # type: ignore[override]
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Callback:  # type: ignore[override]
         process = self.current if context is None else context.get(_process, self.current)
-        handle = TimerHandle(when, callback, args, self, context)
-        self._push(when, process, handle)
-        return handle
+        timer = Callback(copy_context() if context is None else context, callback, args, when)
+        self._push(process, timer)
+        return timer
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self.current.dead:
             error = context.get("exception")
             self.on_defect(f"{self.current.name}: {context.get('message')}: {error!r}")
 
-    def _push(self, when: float, process: Process, handle: Handle) -> None:
+    def _push(self, process: Process, timer: Callback) -> None:
         self._number += 1
-        heappush(self._timers, (when, self._random(), self._number, process, handle))
+        heappush(self._timers, (timer.time, self._random(), self._number, process, timer))
 
     def _list(self, process: Process) -> None:
         if process.ready and not (process.listed or process.paused or process.dead):
@@ -121,36 +145,35 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._active.append(process)
 
     def _run_once(self) -> None:
+        """Turn after turn until the loop is stopped: asking for each of them would cost as much as the turn."""
         active = self._active
-        if not active:
-            self._pass_time()
-        place = int(self._random() * len(active)) if len(active) > 1 else 0
-        process = active[place]
-        active[place] = active[-1]
-        active.pop()
-        process.listed = False
-        if not process.paused and not process.dead:
+        while not self._stopping:  # type: ignore[attr-defined]
+            if not active:
+                self._pass_time()
+            process = active.pop(int(self._random() * len(active)) if len(active) > 1 else 0)
+            process.listed = False
+            if process.paused or process.dead:
+                continue
             if self.turns > self._turns_then + PATIENCE:
-                raise Stuck(f"{process.name} spins at {self._now:.3f}: {list(process.ready)[:5]}")
+                raise Stuck(f"{process.name} spins at {self.now:.3f}: {list(process.ready)[:5]}")
             self.current = process
             self._turn(process)
-            self._list(process)
-            self.current = self.outside
+            if process.ready:
+                self._list(process)
+        self.current = self.outside
 
     def _turn(self, process: Process) -> None:
         """Run what is ready now; what it makes ready belongs to the next turn."""
         ready = process.ready
-        left = len(ready)
         self.turns += 1
-        while left:
-            left -= 1
-            handle = ready.popleft()
-            if handle._cancelled:
+        for _ in range(len(ready)):
+            callback = ready.popleft()
+            if callback.off:
                 continue
             try:
-                handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]
+                callback.context.run(callback.function, *callback.args)
             except Exception as error:  # noqa: BLE001 - as asyncio's own loop does
-                self.call_exception_handler({"message": f"exception in {handle!r}", "exception": error})
+                self.call_exception_handler({"message": f"exception in {callback.function!r}", "exception": error})
             if process.fuse:
                 process.fuse -= 1
                 if not process.fuse:
@@ -163,19 +186,16 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while timers:
             when = timers[0][0]
             while timers and timers[0][0] <= when:
-                _, _, _, process, handle = heappop(timers)
-                if process.dead or handle._cancelled:
-                    continue
-                process.ready.append(handle)
-                self._list(process)
-            self._now = max(self._now, when)
+                _, _, _, process, timer = heappop(timers)
+                if not (process.dead or timer.off):
+                    process.ready.append(timer)
+                    if not process.listed:
+                        self._list(process)
+            self.now = max(self.now, when)
             if self._active:
                 self._turns_then = self.turns
                 return
         raise Stuck("nobody has anything left to do")
-
-    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
-        """It is dropped when its time comes."""
 
     def _write_to_self(self) -> None:
         """There is no selector that would have to be woken."""

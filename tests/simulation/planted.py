@@ -3,7 +3,7 @@
 Nothing of the product knows of them: each is the product with one function replaced, for as long as the block lasts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
@@ -92,6 +92,15 @@ def _timer_fires_twice() -> AbstractContextManager[Any]:
     return mock.patch.object(Draft, "drop_timer", drop_timer)
 
 
+def _rows_out_of_order() -> AbstractContextManager[Any]:
+    """A transaction locks its rows as they come."""
+
+    def as_they_come(actors: Iterable[str]) -> list[str]:
+        return list(actors)
+
+    return mock.patch.object(commits, "lock_order", as_they_come)
+
+
 BUGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "publish-before-commit": _publish_before_commit,
     "no-fence-check": _no_fence_check,
@@ -99,6 +108,7 @@ BUGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "relay-forgets": _relay_forgets,
     "resume-off-by-one": _resume_off_by_one,
     "timer-fires-twice": _timer_fires_twice,
+    "rows-out-of-order": _rows_out_of_order,
 }
 
 

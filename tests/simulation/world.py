@@ -32,6 +32,7 @@ from tests.runtime.rooms import counter, purse
 from tests.simulation.bus import SimulatedBusLink, SimulatedHub
 from tests.simulation.clocks import NodeClock, WorldClock
 from tests.simulation.line import Line
+from tests.simulation.locks import RowLocks
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.store import SimulatedStore, SimulatedStoreLink
 from tests.support.cluster import Cluster, Member, serve
@@ -145,7 +146,8 @@ class World(Cluster):
 
     # What nodes share and are given.
     def make_store(self) -> SimulatedStore:
-        return SimulatedStore(self.blueprint.migrations(), self.clock.now_ms, self._applied)
+        locks = RowLocks(lambda circle: self.loop.on_defect(f"{self.now_ms} deadlock: {circle}"))
+        return SimulatedStore(self.blueprint.migrations(), self.clock.now_ms, self._applied, locks)
 
     def make_hub(self) -> SimulatedHub:
         return SimulatedHub(self.loop, self.random("hub"))

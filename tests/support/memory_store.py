@@ -29,7 +29,7 @@ from storage import (
 from storage.migrations import pending
 from storage.schema import with_core
 from storage.sqlite import SqliteStore
-from storage.sqlite_link import SqliteThread, translating
+from storage.sqlite_link import FAILURES, SqliteThread, translated
 from storage.sqlite_migrations import checked
 
 T = TypeVar("T")
@@ -78,8 +78,10 @@ class _Inline(SqliteThread):
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._gives_way:
             await asyncio.sleep(0)
-        with translating():
+        try:
             return work(self._db)
+        except FAILURES as error:
+            raise translated(error) from error
 
 
 class Hold:
