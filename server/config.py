@@ -121,7 +121,7 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stopping node gives its sessions to leave and its actors to be handed over."""
     reconnect_spread_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
-    """Seconds over which a draining node lets its sessions go, fewer where they are few (500 a second);
+    """Seconds over which a draining node lets its sessions go, fewer where they are few (200 a second);
     where there is no other node, seconds over which they come back (`retry_after_ms`)."""
 
 

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 FRAME_FACTOR = 4  # frames up to so many times the message limit are refused as messages; larger ones end the connection
 LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DRAIN_SLICE = 10  # sessions closed in one turn of the loop
-LEAVING_PER_S = 500  # sessions that leave a draining node; the others have to sign them in
+LEAVING_PER_S = 200  # sessions that leave a draining node, as long as that fits the time; others have to sign them in
 AGAIN_S = 0.1  # within which each comes back
 LAST_WORDS_S = 2.0  # for clients that do not answer the close
 

@@ -164,6 +164,7 @@ class Experiment:
             waits = [wait for player in town.players for wait in player.waits]
         if swarm is not None:
             self.recorder.records = list(merge(self.recorder.records, swarm.records, key=attrgetter("at")))
+            self.note = _of_reconnects(swarm.summary.away_s)
         self.recorder.records += await asyncio.to_thread(commits, self.cluster.store, self.recorder.at)
         self.recorder.records += await asyncio.to_thread(finals, self.cluster.store, self.recorder.at)
         measured = self._measured(says, waits, times[0], times[1], swarm.summary if swarm else None)
@@ -213,6 +214,11 @@ class Experiment:
             ended=ended,
             swarm=swarm,
         )
+
+
+def _of_reconnects(away_s: Sequence[float]) -> str:
+    half, most = percentile(away_s, 0.5), percentile(away_s, 0.99)
+    return f"{len(away_s):,} reconnected, half of them within {half:.1f} s, 99 of 100 within {most:.1f} s"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

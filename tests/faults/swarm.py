@@ -83,6 +83,12 @@ class Member:
         online = self.session.status is ClientStatus.ONLINE
         return not online or bool(self.session.pending) or any(s < stand.get(t, 0) for t, (_, s) in places.items())
 
+    def describe(self, stand: dict[str, int]) -> str:
+        """What it waits for."""
+        places = self.session.cursors.for_hello()
+        short = {t: (s, stand[t]) for t, (_, s) in places.items() if s < stand.get(t, 0)}
+        return f"{self.session.status.value}, unanswered {list(self.session.pending)}, has and lacks {short}"
+
     def _told(self, output: Output) -> None:
         summary, now = self._swarm.summary, time.monotonic()
         match output:
@@ -200,6 +206,8 @@ class Crowd:
             async with asyncio.timeout(PATIENCE_S):
                 while any(member.behind(stand) for member in self._members):  # noqa: ASYNC110 - places of many
                     await asyncio.sleep(QUIET_S)
+        for member in [member for member in self._members if member.behind(stand)][:5]:
+            sys.stderr.write(f"{member.name} does not come to rest: {member.describe(stand)}\n")
 
     def leave(self) -> None:
         """Everybody goes offline."""
