@@ -82,6 +82,35 @@ async def test_a_node_is_frozen_for_three_leases_and_wakes(cluster: Cluster, tmp
 
 
 @pytest.mark.faults
+async def test_an_actor_that_is_handed_over_is_silent_for_less_than_a_tenth_of_a_second(
+    cluster: Cluster, tmp_path: Path, report: Report
+) -> None:
+    """Few talk, so that the machine is not what is measured."""
+    await cluster.add_more(2)
+    experiment = Experiment(cluster, tmp_path, players=16, pause_s=0.1)
+
+    async def drain(town: Town) -> None:
+        node = await owner_of_a_busy_guild(town, cluster)
+        owners = await town.owners()
+        mine = {actor for actor, owner in owners.items() if owner == cluster.names[node]}
+        begun = asyncio.get_running_loop().time()
+        await asyncio.to_thread(node.terminate)
+        gone = asyncio.get_running_loop().time()
+        experiment.calm = lambda w: (
+            w.kind == "chat.send" and w.target in mine and w.node is not node and begun <= w.began <= gone
+        )
+        await asyncio.sleep(1)
+        await asyncio.to_thread(node.start)
+
+    measured = await experiment.run("a node is drained while few talk; the others talk to what it had", drain)
+
+    report(measured)
+    assert measured.calm_s is not None
+    assert measured.calm_s < CALM_S
+    cluster.logged("")
+
+
+@pytest.mark.faults
 async def test_three_nodes_are_replaced_one_after_the_other_while_everybody_talks(
     cluster: Cluster, tmp_path: Path, report: Report
 ) -> None:
