@@ -32,7 +32,8 @@ from tests.support.recorded import NOT_ASKED
 ROOM_OF = 25
 PAUSE_S = 10.0  # between two lines of a player, on average
 BEGIN_PER_S = 300  # players who come in the beginning
-PATIENCE_S = 60.0
+PATIENCE_S = 60.0  # for everybody to come
+REST_S = 20.0  # for everybody to come to rest; what is missing then the judge will find
 QUIET_S = 0.1  # between two looks
 
 
@@ -203,7 +204,7 @@ class Crowd:
     async def rest(self, stand: dict[str, int]) -> None:
         """Wait until everything is answered and everybody has heard everything; after a while the judge will say."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(REST_S):
                 while any(member.behind(stand) for member in self._members):  # noqa: ASYNC110 - places of many
                     await asyncio.sleep(QUIET_S)
         for member in [member for member in self._members if member.behind(stand)][:5]:
