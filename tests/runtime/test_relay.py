@@ -281,32 +281,32 @@ async def test_tells_that_a_dead_node_has_left_behind_are_delivered_soon_after_i
 ) -> None:
     """Nobody asks for the sender. They waited until they were old, and then for a look: eleven seconds."""
     south = await cluster.start("south")
-    mine, theirs = (next(f"{n}" for n in range(80) if _placed(north, f"purse:{n}", m)) for m in (north, south))
-    south.bus.cut = True
-    south.ask(Pay(id="1", purse=theirs, to=f"purse:{mine}", amount=4))
-    await settle()
+    receiver = await _stranded(north, south)
     cluster.crash(south)
     await cluster.clock.advance(LEASE_S + due.LOOK_S + 0.5)
 
-    assert await _coins(north, mine) == 4
+    assert await _coins(north, receiver) == 4
 
 
 async def test_tells_of_an_actor_that_was_dropped_with_the_lease_are_delivered_soon_after(
     cluster: Cluster, north: Member
 ) -> None:
     south = await cluster.start("south")
-    mine, theirs = (next(f"{n}" for n in range(80) if _placed(north, f"purse:{n}", m)) for m in (north, south))
-    south.bus.cut = True
-    south.ask(Pay(id="1", purse=theirs, to=f"purse:{mine}", amount=4))
-    await settle()
+    receiver = await _stranded(north, south)
     south.store.down = True
     await cluster.clock.advance(LEASE_S * 0.95)
     assert not south.node.membership.serving
     south.store.down = south.bus.cut = False
     await cluster.clock.advance(2.5)
 
-    assert await _coins(north, mine) == 4
+    assert await _coins(north, receiver) == 4
 
 
-def _placed(asked: Member, address: str, where: Member) -> bool:
-    return asked.node.membership.owner_by_hash(address) == where.name
+async def _stranded(north: Member, south: Member) -> str:
+    """A purse of north that one of south has paid, and nobody has told it."""
+    placed = north.node.membership.owner_by_hash
+    here, there = (next(f"{n}" for n in range(80) if placed(f"purse:{n}") == m.name) for m in (north, south))
+    south.bus.cut = True
+    south.ask(Pay(id="1", purse=there, to=f"purse:{here}", amount=4))
+    await settle()
+    return here
