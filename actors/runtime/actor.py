@@ -140,7 +140,7 @@ class Actor:
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
         self.draft.drop_timer(name)
-        ran = self._run(self.kind.turns[type(tell)], tell, max(now_ms, due_ms))  # its clock may have gone back since
+        ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
         ran.durable = True
         return ran
 

@@ -123,17 +123,6 @@ async def test_a_timer_waits_while_the_clock_is_behind_and_fires_when_it_is_righ
     assert len(rings(cluster)) == 1
 
 
-async def test_a_timer_never_fires_before_its_time_by_its_own_reckoning(cluster: Cluster, north: Member) -> None:
-    """The clock went back between the look that had found it and the firing: a room saw it come too early."""
-    await north.said(Wind(id="1", in_s=3))
-    await cluster.clock.advance(2.1)
-    north.clock.ahead_ms = -HOUR_MS
-    await cluster.clock.advance(2)
-
-    assert len(rings(cluster)) == 1
-    assert rings(cluster)[0] >= 3.0
-
-
 async def test_what_rings_again_and_again_rings_once_for_an_outage_and_goes_on_from_there(
     cluster: Cluster, north: Member
 ) -> None:
