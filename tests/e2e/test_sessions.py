@@ -20,7 +20,9 @@ async def test_what_ends_with_a_connection_is_its_own_and_the_player_stays_reach
     )
     async with running_server(config) as server, signed_in(server.gateway.port, "eve") as newer:
         router = server.node.router
-        async with signed_in(server.gateway.port, "eve"):
+        await newer.reply("h")
+        async with signed_in(server.gateway.port, "eve") as older:
+            await older.reply("h")
             assert server.gateway.sessions == 2
         async with asyncio.timeout(PATIENCE_S):
             while server.gateway.sessions > 1:  # noqa: ASYNC110 - nobody in the node knows that a test waits
