@@ -87,7 +87,7 @@ async def test_an_actor_that_is_handed_over_is_silent_for_less_than_a_tenth_of_a
 ) -> None:
     """Few talk, so that the machine is not what is measured."""
     await cluster.add_more(2)
-    experiment = Experiment(cluster, tmp_path, players=16, pause_s=0.1)
+    experiment = Experiment(cluster, tmp_path, players=32, pause_s=0.08)
 
     async def drain(town: Town) -> None:
         node = await owner_of_a_busy_guild(town, cluster)
