@@ -25,6 +25,8 @@ LEASE_S = 2.0
 BACK_S = LEASE_S + 1.0
 """The promise: after a node's death its actors answer again within so long."""
 BUSY_S = 0.5  # a machine whose cores others use too
+ALONE = bool(os.environ.get("FAULTS_TABLE"))
+"""Whether this is `make faults`; beside `make test`'s other half the machine is shared with other tests."""
 CALM_S = 0.1
 """The promise for whoever is not concerned: the slowest of 100 requests."""
 PLAYERS = int(os.environ.get("FAULTS_PLAYERS", "40"))
