@@ -42,8 +42,6 @@ class Summary(Struct):
 
     away_s: list[float] = []
     """Of each lost connection, how long it took until the next one was welcomed."""
-    waits_s: list[float] = []
-    """Of each line, from the first try to its answer."""
 
 
 class Member:
@@ -66,7 +64,6 @@ class Member:
         self._decode = msgspec.msgpack.decode if self.session.wire.binary else msgspec.json.decode
         self._resume: dict[str, Any] | None = None
         self._lost_at: float | None = None
-        self._asked: dict[str, float] = {}
 
     async def talk(self) -> None:
         """Say lines until the swarm is told to stop."""
@@ -76,27 +73,28 @@ class Member:
                 return
             if self.session.status is ClientStatus.ONLINE:
                 text = f"{self.name} {self.random.getrandbits(24)}"
-                self._asked[self.shell.request("chat.send", {"channel": self.room, "text": text})] = time.monotonic()
+                self.shell.request("chat.send", {"channel": self.room, "text": text})
 
     def behind(self, stand: dict[str, int]) -> bool:
         """Whether it waits for an answer or has not heard everything."""
-        places = self.session.cursors.for_hello()
         online = self.session.status is ClientStatus.ONLINE
-        return not online or bool(self.session.pending) or any(s < stand.get(t, 0) for t, (_, s) in places.items())
+        return not online or bool(self.session.pending) or bool(self._lacks(stand))
 
     def describe(self, stand: dict[str, int]) -> str:
         """What it waits for."""
+        unanswered = list(self.session.pending)
+        return f"{self.session.status.value}, unanswered {unanswered}, has and lacks {self._lacks(stand)}"
+
+    def _lacks(self, stand: dict[str, int]) -> dict[str, tuple[int, int]]:
+        """(where it is, where the topic is) by topic, of those that it has not heard to the end."""
         places = self.session.cursors.for_hello()
-        short = {t: (s, stand[t]) for t, (_, s) in places.items() if s < stand.get(t, 0)}
-        return f"{self.session.status.value}, unanswered {list(self.session.pending)}, has and lacks {short}"
+        return {topic: (seq, stand[topic]) for topic, (_, seq) in places.items() if seq < stand.get(topic, 0)}
 
     def _told(self, output: Output) -> None:
         summary, now = self._swarm.summary, time.monotonic()
         match output:
-            case Replied(op, _):
+            case Replied():
                 self.joined.set()
-                if op in self._asked:
-                    summary.waits_s.append(now - self._asked.pop(op))
             case Online() if self._lost_at is not None:
                 summary.away_s.append(now - self._lost_at)
                 self._lost_at = None
