@@ -52,7 +52,10 @@ class Outbound:
             if waiting > self._limit:
                 self._give_up(waiting)
                 return
-        self._take(piece, self._pieces)
+        if not self._size:
+            self._at_flush(self.flush)
+        self._size += size
+        self._pieces.append(piece)
 
     def answer(self, piece: bytes, *, before_events: bool = False) -> None:
         """Take a reply unless too much waits already; one alone may be longer than that, or it could never be sent.
@@ -68,26 +71,25 @@ class Outbound:
                 self._give_up(waiting)
                 return
         self._meters.messages_out += 1
-        self._take(piece, self._pieces if before_events else self._replies)
-
-    def flush(self) -> None:
-        """Write what waits, in one go."""
-        pieces = self._pieces
-        pieces.extend(self._replies)
-        if pieces:
-            meters = self._meters
-            meters.writes += 1
-            meters.outbound_bytes += self._size
-            self._connection.send(pieces)
-            self._pieces = []
-            self._replies = []
-            self._size = 0
-
-    def _take(self, piece: bytes, pieces: list[bytes]) -> None:
         if not self._size:
             self._at_flush(self.flush)
         self._size += len(piece)
-        pieces.append(piece)
+        (self._pieces if before_events else self._replies).append(piece)
+
+    def flush(self) -> None:
+        """Write what waits, in one go."""
+        if not self._size:
+            return
+        pieces = self._pieces
+        if self._replies:
+            pieces += self._replies
+            self._replies.clear()
+        meters = self._meters
+        meters.writes += 1
+        meters.outbound_bytes += self._size
+        self._size = 0
+        self._connection.send(pieces)
+        pieces.clear()
 
     def _give_up(self, waiting: int) -> None:
         self._cut = True

@@ -141,7 +141,7 @@ class Session:
     def message(self, payload: bytes, *, binary: bool) -> None:
         """One message of the client."""
         now = self._monotonic()
-        self.announced.heard(self._hub.newest(ANNOUNCE))
+        self.announced.heard()
         self._meters.inbound_bytes += len(payload)
         received = self.machine.receive(payload, now) if binary is self.wire.binary else self.machine.misframed(now)
         if isinstance(received, Request):
@@ -216,21 +216,18 @@ class Session:
         elif isinstance(request, TopicSync):
             self._sync(request)
         else:
-            self._ask(request)
-
-    def _ask(self, request: Request[Any]) -> None:
-        assert self.caller is not None
-        deliver = partial(self._deliver, request.id)
-        if self._options.log_requests:
-            deliver = partial(self._deliver_and_log, request, self._monotonic())
-        self._router.ask(request, self.caller, deliver)
+            assert self.caller is not None
+            deliver = partial(self._deliver, request.id)
+            if self._options.log_requests:
+                deliver = partial(self._deliver_and_log, request, now)
+            self._router.ask(request, self.caller, deliver)
 
     def go_online(self, early: list[Request[Any]]) -> None:
         """The welcome is on its way: mind the heartbeat, and run what came before it."""
         if self._timer is not None:
             self._timer.cancel()
         self._watch()
-        self.announced.welcomed()
+        self.announced.welcomed(self._hub.progress(ANNOUNCE))
         now = self._monotonic()
         for request in early:
             self._request(request, now)
@@ -246,7 +243,7 @@ class Session:
         elif answer.follows:
             self.deliver_and_follow(re, reply, answer.follows)
         elif reply is not None:
-            self.reply(reply, re)
+            self._outbound.answer(self._framed(reply, re))
 
     def _redeem(self, re: str, ticket: Ticket, follows: Sequence[Follow | Unfollow]) -> None:
         """Have a ticket answered from storage; what is followed then is held from now on, so nothing falls between."""
@@ -320,7 +317,7 @@ class Session:
     def _framed(self, reply: Reply, re: str) -> bytes:
         if isinstance(reply, ErrorReply) and not reply.trace:
             reply = structs.replace(reply, trace=self.new_trace())  # one that was kept beside its op
-        return frame(self.wire, stamped(reply, re))
+        return frame(self.wire, reply if reply.re == re else stamped(reply, re))
 
     # Closing.
     def _too_slow(self, waiting: int) -> None:
@@ -398,9 +395,11 @@ class Session:
             status="resumed" if reachable else "reset",
         )
         after = request.after if reachable else opened.seq
-        self._hub.unfollow(self, request.topic)
         follow = Follow(request.topic, opened.epoch, opened.seq, after, durable=True)
+        self._hub.hold(follow)
+        self._hub.unfollow(self, request.topic)
         self.deliver_and_follow(request.id, synced, [follow])
+        self._hub.let_go(follow)
 
 
 def _unheard(_answer: Answer) -> None:

@@ -35,6 +35,7 @@ SLOW_TURN_S = 0.005
 SAMPLE = 64  # one turn in so many is timed for the metrics
 DEFECTS = 10  # defects in a row without a good commit after which the actor is quarantined
 
+_NOTED = (Told, Fired)  # that they were heard, or have fired, is saved also where the turn refused
 _EMPTY: deque[Envelope] = deque()  # shared by all who have no mail, never filled: a deque of one's own takes 700 bytes
 
 
@@ -55,7 +56,6 @@ class Hosting(Protocol):
 
     observe: Observer
 
-    def now_ms(self) -> int: ...
     def monotonic(self) -> float: ...
     def trace(self) -> str:
         """A new trace id."""
@@ -188,12 +188,11 @@ class Activation:
         self._mailbox.clear()
         return mail
 
-    def run(self, budget: int, until: float) -> bool:
+    def run(self, budget: int, now_ms: int, until: float) -> bool:
         """Run up to ``budget`` messages, and no more once it is ``until`` (monotonic seconds); True if more could be
         run now."""
         mailbox = self._mailbox
         self._shares = None
-        now_ms = self._host.now_ms()
         clock = self._host.monotonic()
         while mailbox and self.state is State.ACTIVE and not self._broken:
             if len(self._open) >= OPEN_TURNS or (self._careful and (self._open or self._flight is not None)):
@@ -215,9 +214,12 @@ class Activation:
         actor = self.actor
         assert actor is not None
         host = self._host
-        result: Ran | GuildhallError | None
+        result: Ran | GuildhallError | None = None
         try:
-            result = self._refused_before(envelope, started) or envelope.run(actor, now_ms)
+            if self._refusals is not None:
+                result = self._refused_before(self._refusals, envelope, started)
+            if result is None:
+                result = envelope.run(actor, now_ms)
         except GuildhallError as refusal:
             result = refusal
             self._note_refusal(envelope, refusal, started)
@@ -234,11 +236,11 @@ class Activation:
         self._settle(envelope, result)
         return ended
 
-    def _refused_before(self, envelope: Envelope, now: float) -> GuildhallError | None:
+    def _refused_before(self, refusals: Refusals, envelope: Envelope, now: float) -> GuildhallError | None:
         """What another copy of a request was refused with, a moment ago."""
-        if self._refusals is None or not isinstance(envelope, Asked):
+        if not isinstance(envelope, Asked):
             return None
-        return self._refusals.find(envelope.caller.player, envelope.request, now)
+        return refusals.find(envelope.caller.player, envelope.request, now)
 
     def _note_refusal(self, envelope: Envelope, refusal: GuildhallError, now: float) -> None:
         if refusal.retry != "never" or not isinstance(envelope, Asked) or self.actor is None:
@@ -257,9 +259,10 @@ class Activation:
             if isinstance(result.reply, Deferred):
                 assert isinstance(envelope, Asked)
                 self._waiters.add(envelope)
-        assert self.actor is not None
-        noted = result is not None and isinstance(envelope, Told | Fired) and not self.actor.draft.empty
-        if durable or noted:
+        if not durable and result is not None and isinstance(envelope, _NOTED):
+            assert self.actor is not None
+            durable = not self.actor.draft.empty
+        if durable:
             self._open.append(Done(envelope, result))
             self._host.wake(self)
         elif self._open:

@@ -274,7 +274,7 @@ class Actor:
         kept = window.add(request, self.context.now_ms)
         if isinstance(ran.reply, Reply):
             structs.force_setattr(ran.reply, "re", request.id)
-        if isinstance(ran.reply, Reply | Ticket):
+        if isinstance(ran.reply, (Reply, Ticket)):
             kept.reply = ran.reply
         if ran.durable:
             self.draft.keep_op(player, kept)

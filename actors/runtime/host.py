@@ -94,7 +94,6 @@ class Host:
         options: HostOptions,
     ) -> None:
         self.observe = observe
-        self.now_ms = clock.now_ms
         self.monotonic = clock.monotonic
         self._node = node
         self._store = store
@@ -239,15 +238,16 @@ class Host:
         if not self._serving():
             self._refuse_all()
             return
-        until = self._clock.monotonic() + ROUND_S
+        now_ms = self._clock.now_ms()
+        until = self.monotonic() + ROUND_S
         try:
             for _ in range(len(ready)):
                 activation = ready.popleft()
                 activation.queued = False
-                if activation.run(TURNS_PER_ROUND, until):
+                if activation.run(TURNS_PER_ROUND, now_ms, until):
                     activation.queued = True
                     ready.append(activation)
-                if self._clock.monotonic() > until:
+                if self.monotonic() > until:
                     break
         finally:  # whatever a receiver of answers has raised: the other actors run on
             self._scheduled = bool(ready)

@@ -77,7 +77,7 @@ class Asked(Envelope):
     __slots__ = ("caller", "request")
 
     def __init__(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver, deadline: float) -> None:
-        super().__init__(address, deliver, deadline)
+        Envelope.__init__(self, address, deliver, deadline)
         self.request = request
         self.caller = caller
 

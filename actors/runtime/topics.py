@@ -166,11 +166,10 @@ class Hub:
         seq = stream.given(reader) if stream is not None else None
         return None if stream is None or seq is None else Position(stream.epoch, seq)
 
-    def newest(self, topic: str) -> int:
-        """Seq of the newest event that readers here have, or will have by the end of this turn; 0 where there are no
-        readers."""
-        stream = self._streams.get(topic)
-        return stream.seq if stream is not None else 0
+    def progress(self, topic: str) -> Stream | None:
+        """The topic, for one who follows it and wants to know its ``seq`` at every message: the newest event that
+        readers here have, or will have by the end of this turn. Valid for as long as it is followed."""
+        return self._streams.get(topic)
 
     def follow(self, reader: Reader, follow: Follow) -> None:
         """Give ``reader`` what it has missed since ``follow.after``, then what comes: no gap, no double, in order.
