@@ -19,7 +19,8 @@ import structlog
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode, apply_mask
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import SERVER, State
+from websockets.protocol import Protocol as Framing
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -113,7 +114,9 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
-        self._ws = ServerProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
+        self._ws: Framing | None = ServerProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
+        """None from the upgrade to the first frame that is not plain: it holds all headers, 3 KB, and most connections
+        need it no more."""
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
         self._partial: bytearray | None = None
@@ -135,8 +138,7 @@ class Connection(asyncio.Protocol):
         self.address = str(peer[0]) if isinstance(peer, tuple) else "local"
         refusal = self._door.admit(self.address)
         if refusal is not None:
-            self._ws.send_response(refusal)
-            self._write_protocol()
+            self._respond(refusal)
             transport.close()
             return
         self._admitted = True
@@ -162,8 +164,9 @@ class Connection(asyncio.Protocol):
             self._take(data)
 
     def eof_received(self) -> bool:
-        self._ws.receive_eof()
-        self._ws.events_received()
+        ws = self._protocol()
+        ws.receive_eof()
+        ws.events_received()
         self._write_protocol()
         return False
 
@@ -174,7 +177,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         peer, self._peer = self._peer, None
         if peer is not None:
-            peer.lost(self._ws.close_code or 1006)
+            peer.lost((self._ws and self._ws.close_code) or 1006)
         if self._admitted:
             self._door.gone(self)
 
@@ -199,9 +202,10 @@ class Connection(asyncio.Protocol):
         """Send a close frame and cut the socket when the peer has answered, or soon."""
         if self._transport is None:
             return
-        if self._ws.state is State.OPEN:
+        ws = self._protocol()
+        if ws.state is State.OPEN:
             self.open = False
-            self._ws.send_close(code, reason)
+            ws.send_close(code, reason)
             self._write_protocol()
         self._arm(CLOSING_S)
 
@@ -248,7 +252,7 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Give ``data`` to the protocol: the upgrade request, a whole frame, or what comes when there is no more to be
         said."""
-        ws = self._ws
+        ws = self._protocol()
         late = self._timer is not None and ws.state is State.CLOSING
         if late:
             self._late_bytes += len(data)
@@ -265,24 +269,34 @@ class Connection(asyncio.Protocol):
         self.open = self.open and ws.state is State.OPEN
         self._write_protocol()
 
-    def _upgrade(self, request: Request) -> None:
-        response = self._door.answer(request)
-        if response is None:
-            response = self._ws.accept(request)
+    def _protocol(self) -> Framing:
+        if self._ws is None:
+            self._ws = Framing(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
+        return self._ws
+
+    def _respond(self, response: Response) -> None:
+        assert isinstance(self._ws, ServerProtocol)
         self._ws.send_response(response)
+        self._write_protocol()
+
+    def _upgrade(self, request: Request) -> None:
+        ws = self._ws
+        assert isinstance(ws, ServerProtocol)
+        response = self._door.answer(request) or ws.accept(request)
+        self._respond(response)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if response.status_code != 101:
             return
         offered = request.headers.get_all("Sec-WebSocket-Protocol")
-        wire = SUBPROTOCOLS.get(self._ws.subprotocol) if self._ws.subprotocol else Wire.JSON
-        if offered and self._ws.subprotocol is None:
-            self._write_protocol()
+        wire = SUBPROTOCOLS.get(ws.subprotocol) if ws.subprotocol else Wire.JSON
+        if offered and ws.subprotocol is None:
             self.close(CloseCode.NO_COMMON_VERSION, "none of the offered subprotocols is known")
             return
         assert wire is not None
-        self._write_protocol()
+        if not ws.extensions:
+            self._ws = None
         self._peer = self._door.opened(self, request, wire)
         self.open = True
 
@@ -310,17 +324,20 @@ class Connection(asyncio.Protocol):
     def _write_protocol(self) -> None:
         """Write what websockets has to say: handshake, pong, close; and hang up when it is done."""
         transport = self._transport
-        pieces = self._ws.data_to_send()
-        if transport is None or (self.paused and self._ws.state is State.OPEN):
+        ws = self._ws
+        if ws is None:
+            return
+        pieces = ws.data_to_send()
+        if transport is None or (self.paused and ws.state is State.OPEN):
             return  # pongs, for a peer that pings and does not read
         for piece in pieces:
             if piece:
                 transport.write(piece)
             elif transport.can_write_eof():
                 transport.write_eof()
-        if self._ws.state is State.CLOSED:
+        if ws.state is State.CLOSED:
             transport.close()
-        elif self._ws.close_expected():
+        elif ws.close_expected():
             self._arm(CLOSING_S)
 
     def _arm(self, seconds: float) -> None:

@@ -16,9 +16,9 @@ from actors.runtime.aside import Aside, type_of
 from actors.runtime.blueprint import Kind
 from actors.runtime.context import Caller, Context, Deferred, SliceOf
 from actors.runtime.draft import Draft, Ran
-from actors.runtime.feature import Turn
+from actors.runtime.feature import Feature, Turn
 from actors.runtime.ops import TICKET, Digest, Kept, OpWindow
-from actors.runtime.slices import Slot, open_slots
+from actors.runtime.slices import Slot, new_slot, open_slots
 from actors.runtime.tickets import Ticket
 from protocol import GuildhallError, Invalid, Reply, Request, Tell, Unavailable, tag_of
 from storage import ActorWrite, Position, Snapshot, TimerRow
@@ -179,7 +179,7 @@ class Actor:
     # What a context may see (ActorView).
     def state_of(self, feature: SliceOf[S], *, writes: bool) -> S:
         """The slice of ``feature``; marked for saving when it ``writes``."""
-        slot = self._slots[feature.name]
+        slot = self._slot(self.kind.features[feature.name])
         if writes and slot.stored:
             self.draft.dirty[feature.name] = slot
             self._used = True
@@ -188,7 +188,7 @@ class Actor:
 
     def pack(self, feature: SliceOf[Any], part: Struct) -> bytes:
         """An object of the slice of ``feature`` as MessagePack."""
-        return self._slots[feature.name].pack(part)
+        return self._slot(self.kind.features[feature.name]).pack(part)
 
     def position_of(self, topic: str) -> Position:
         """Where a topic stands with all turns so far, committed or not."""
@@ -212,17 +212,28 @@ class Actor:
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
         self.context.effects = []  # those of the last turn, which a topic's place would count once more
-        return {
-            name: slot.feature.greets(self.context, slot.state)
-            for name, slot in self._slots.items()
-            if slot.feature.greets is not None
-        }
+        said = {}
+        for name, feature in self.kind.features.items():
+            if feature.greets is not None:
+                slot = self._slots.get(name)
+                said[name] = feature.greets(self.context, slot.state if slot is not None else feature.state())
+        return said
 
     def states(self) -> dict[str, Struct]:
         """Every slice by its room's name: for inspection and tests, not to be changed."""
-        return {name: slot.state for name, slot in self._slots.items()}
+        return {name: self._slot(feature).state for name, feature in self.kind.features.items()}
 
     # Inside.
+    def _slot(self, feature: Feature[Any]) -> Slot:
+        """The slice of ``feature``; one that nothing was saved of begins when it is first looked at, since a player has
+        many and most stay empty. A feature of every kind has none, and gets an empty one that is not kept."""
+        slot = self._slots.get(feature.name)
+        if slot is None:
+            slot = new_slot(self.kind, feature)
+            if feature.name in self.kind.features:
+                self._slots[feature.name] = slot
+        return slot
+
     def _timer(self, name: str, due_ms: int) -> TimerRow | None:
         """The timer that is to be fired at ``due_ms``."""
         timer = self.draft.timers.get(name)
@@ -234,7 +245,7 @@ class Actor:
         if ctx.effects:
             ctx.effects = []
         self._used = False
-        slot = self._slots.get(turn.feature.name) or Slot(turn.feature, turn.feature.state(), stored=False)
+        slot = self._slots.get(turn.feature.name) or self._slot(turn.feature)
         before = self._photo() if self._tools.verify else None
         try:
             ran = Ran(turn.run(ctx, slot.state, message))
@@ -254,7 +265,7 @@ class Actor:
         return ran
 
     def _photo(self) -> dict[str, bytes]:
-        return {name: _encode(slot.state) for name, slot in self._slots.items()}
+        return {name: _encode(state) for name, state in self.states().items()}
 
     def _repeat(self, kept: Kept, request: Request[Any]) -> Ran:
         kept.check(request, self._tools.digest)
@@ -286,7 +297,7 @@ class Actor:
             raise NotReadable(f"no topic {topic!r}")
         feature = self.kind.topics[prefix]
         may_read = feature.topics[prefix]
-        if not may_read(self._slots[feature.name].state, player, self.address):
+        if not may_read(self._slot(feature).state, player, self.address):
             raise NotReadable(f"{player} may not follow {topic}")
         here = self.position_of(topic)
         self.context.now_ms = max(self.context.now_ms, now_ms)

@@ -43,18 +43,22 @@ class Slot:
 
 
 def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
-    """Every slice of ``kind``, as saved or, where nothing was, as a new one.
+    """The slices of ``kind`` that were saved; others are new when they are first needed.
 
     Raises:
         NewerSchema: a slice has a higher schema number than this build can read.
         msgspec.MsgspecError: a slice cannot be read.
     """
-    slots = {}
-    for name, feature in kind.features.items():
-        stored = kind.name not in feature.transient
-        row = rows.get(name) if stored else None
-        slots[name] = _load(feature, row) if row else Slot(feature, feature.state(), stored=stored)
-    return slots
+    return {
+        name: _load(feature, rows[name])
+        for name, feature in kind.features.items()
+        if name in rows and kind.name not in feature.transient
+    }
+
+
+def new_slot(kind: Kind, feature: Feature[Any]) -> Slot:
+    """A slice that nothing was saved of."""
+    return Slot(feature, feature.state(), stored=feature.name in kind.features and kind.name not in feature.transient)
 
 
 def _load(feature: Feature[Any], row: SliceRow) -> Slot:

@@ -382,7 +382,7 @@ def held(server: Server) -> dict[str, int]:
     for address, activation in node.host.activations.items():
         actor = activation.actor
         if address.startswith("player:") and actor is not None:
-            live += len(actor._slots["sessions"].state.live)
+            live += len(actor.states()["sessions"].live)
     return {
         "connections": len(gateway._connections),
         "sessions": len(gateway._by_generation),

@@ -23,7 +23,7 @@ def office(seed: int) -> PostOffice:
     for player in PLAYERS:
         room = post.room(f"player:{player}")
         room.actor.states()["profile"].created_ms = NOON  # type: ignore[attr-defined]
-        room.actor.draft.dirty["profile"] = room.actor._slots["profile"]
+        room.actor.draft.dirty["profile"] = room.actor._slot(room.actor.kind.features["profile"])
         request = WalletGrant(id=f"g-{player}", player=player, currency="gold", amount=100, reason="r", by=by(player))
         post.ask(request, caller="server:")
         post.commit(f"player:{player}")
