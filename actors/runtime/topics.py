@@ -232,8 +232,9 @@ class Hub:
             self._schedule()
 
     def _listen(self, topic: str) -> None:
-        self._changed[topic] = None
-        self._bell.set()
+        if self._shared:
+            self._changed[topic] = None
+            self._bell.set()
 
     def _drop_if_unwanted(self, stream: Stream) -> None:
         if not stream.wanted and self._streams.get(stream.topic) is stream:
