@@ -94,7 +94,7 @@ class MysqlStore:
                 b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b" % (BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
             )
             takeover = reads.take_over(
-                node, actors, map(ActorRow._make, locked), {name for (name,) in live}, fence[0][0]
+                node, actors, _locked(locked), {name for (name,) in live}, fence[0][0]
             )
             written = _takeover_statements(takeover)
             loads = [rendered(query) for query in reads.load_queries(takeover.written)]
@@ -238,7 +238,7 @@ class MysqlStore:
         if topics:
             parts.append(rendered(reads.oldest_query(topics)))
         _, _, locked, *oldest = await link.run(b";".join(parts))
-        rows = {row[0]: ActorRow._make(row) for row in locked}
+        rows = {row.actor: row for row in _locked(locked)}
         return rows, reads.by_topic(oldest[0]) if oldest else {}
 
     async def _run_all(self, link: Link, parts: Iterable[bytes]) -> list[Rows]:
@@ -265,11 +265,30 @@ class MysqlStore:
 
 def _lock(actors: Sequence[str]) -> bytes:
     """Lock and read the rows of ``actors``, in the order of ``lock_order``: that of the keys is the one in which the
-    server goes through its primary key. The hint keeps it to that, and a small table from being locked whole."""
+    server goes through its primary key. The hint keeps it to that, and a small table from being locked whole.
+
+    All rows come as one text (``_locked``): the driver takes 10 µs for a row, and this is asked in each commit."""
     return (
-        b"SELECT actor, owner, fence, version, told FROM actors FORCE INDEX (PRIMARY)"
-        b" WHERE actor IN (%b) ORDER BY actor FOR UPDATE" % b",".join(map(literal, commits.lock_order(actors)))
+        b"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('\t', actor, COALESCE(owner, ''), fence, version, told)"
+        b" ORDER BY actor SEPARATOR '\n') FROM actors FORCE INDEX (PRIMARY) WHERE actor IN (%b) FOR UPDATE"
+        % b",".join(map(literal, commits.lock_order(actors)))
     )
+
+
+def _locked(answer: Rows) -> list[ActorRow]:
+    """The rows in the answer to ``_lock``. No address and no node's name has a tab or a line's end in it.
+
+    Raises:
+        StoreDown: the server has cut the text (``group_concat_max_len``).
+    """
+    ((count, text),) = answer
+    rows = []
+    for line in text.split("\n") if text else ():
+        actor, owner, fence, version, told = line.split("\t")
+        rows.append(ActorRow(actor, owner or None, int(fence), int(version), int(told)))
+    if len(rows) != count:
+        raise StoreDown(f"{count} rows were locked, {len(rows)} were told")
+    return rows
 
 
 def _takeover_statements(takeover: reads.Takeover) -> list[bytes]:

@@ -33,6 +33,9 @@ ROLLBACK = b"ROLLBACK;SET SESSION wait_timeout = DEFAULT"
 SILENT_S = 5
 """How long the server waits for the rest of a packet, or for room to send an answer, whole seconds."""
 
+TEXT_BYTES = 4 << 20
+"""Of one text that is put together from many rows: a batch of 1,000 actors takes some 300 KB."""
+
 SESSION = (
     # Too long a value is an error, and a backslash escapes.
     b"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
@@ -43,6 +46,8 @@ SESSION = (
     b"SET SESSION innodb_lock_wait_timeout = %d" % LOCK_WAIT_S,
     # A client that stops in the middle of a packet or of an answer holds its locks no longer than this.
     b"SET SESSION net_read_timeout = %d, net_write_timeout = %d" % (SILENT_S, SILENT_S),
+    # The locked rows of a whole batch come as one text; by default MySQL would cut it at 1 KB.
+    b"SET SESSION group_concat_max_len = %d" % TEXT_BYTES,
 )
 
 _CONTENDED = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
