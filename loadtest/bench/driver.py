@@ -8,7 +8,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -116,6 +116,14 @@ class Latencies:
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+
+    @classmethod
+    def of(cls, many: Iterable["Latencies"]) -> "Latencies":
+        """All of them together."""
+        together = cls()
+        for one in many:
+            together.seconds.extend(one.seconds)
+        return together
 
     def quantile(self, share: float) -> float:
         """Milliseconds below which ``share`` of all lie; 0 without any."""
