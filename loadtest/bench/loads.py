@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, connect, in_groups, masked, now, request, sign_in
+from loadtest.bench.driver import Client, Latencies, Marks, Trouble, connect, in_groups, masked, now, request, sign_in
 from loadtest.bench.spent import Spent, spending
 
 WARM_UP_S = 1.0
@@ -72,13 +72,14 @@ class Ask(Struct, frozen=True):
 class Asker:
     """A player who asks again as soon as it has the reply."""
 
-    def __init__(self, number: int, client: Client, ask: Ask) -> None:
+    def __init__(self, number: int, client: Client, ask: Ask, trouble: Trouble) -> None:
         self.counted = 0
         self.measuring = False
         self.latencies = Latencies()
         self._number = number
         self._client = client
         self._ask = ask
+        self._trouble = trouble
         self._turn = 0
         self._sent = 0.0
         client.on_data = self._arrived
@@ -93,8 +94,7 @@ class Asker:
 
     def _arrived(self, data: bytes) -> None:
         if self._ask.mark not in data:
-            if b"\xa5error" in data:
-                raise SystemExit(f"a request was refused: {data[:200]!r}")
+            self._trouble.look(data)
             return
         if self.measuring:
             self.counted += 1
@@ -110,7 +110,8 @@ async def requests(place: Place, ask: Ask, seconds: float) -> Measured:
         for n in range(ask.clients)
     ]
     clients: list[Client] = await in_groups(jobs)
-    askers = [Asker(number, client, ask) for number, client in enumerate(clients)]
+    trouble = Trouble()
+    askers = [Asker(number, client, ask, trouble) for number, client in enumerate(clients)]
     for asker in askers:
         asker.ask()
     await asyncio.sleep(WARM_UP_S)
@@ -120,6 +121,7 @@ async def requests(place: Place, ask: Ask, seconds: float) -> Measured:
         await asyncio.sleep(seconds)
     for asker in askers:
         asker.measuring = False
+    trouble.check(clients)
     for client in clients:
         client.transport.abort()
     return result(spent, sum(a.counted for a in askers), Latencies.of(a.latencies for a in askers))
@@ -128,7 +130,7 @@ async def requests(place: Place, ask: Ask, seconds: float) -> Measured:
 class Room:
     """Fifty members who all talk as fast as they are answered."""
 
-    def __init__(self, channel: str, members: list[Client], prefix: str) -> None:
+    def __init__(self, channel: str, members: list[Client], prefix: str, trouble: Trouble) -> None:
         self.delivered = 0
         self.sent = 0
         self.latencies = Latencies()
@@ -136,17 +138,20 @@ class Room:
         self._channel = channel
         self._members = members
         self._prefix = prefix
+        self._trouble = trouble
 
     def start(self) -> None:
         for number, member in enumerate(self._members):
             self._play(number, member)
 
     def stop(self) -> None:
+        self._trouble.check(self._members)
         for member in self._members:
             member.transport.abort()
 
     def _play(self, number: int, member: Client) -> None:
         turn = 0
+        messages, answers = Marks(b"chat.message"), Marks(b"chat.sent")
         samples = number == len(self._members) - 1  # the last one to whom a line is written
 
         def say() -> None:
@@ -157,12 +162,14 @@ class Room:
             member.transport.write(masked(msgpack.packb(frame)))
 
         def arrived(data: bytes) -> None:
+            self._trouble.look(data)
+            delivered = messages.count(data)
             if self.measuring:
-                self.delivered += data.count(b"chat.message")
+                self.delivered += delivered
                 if samples:
                     at = now()
                     self.latencies.seconds.extend(at - float(stamp) for stamp in STAMP.findall(data))
-            for _ in range(data.count(b"chat.sent")):
+            for _ in range(answers.count(data)):
                 self.sent += self.measuring
                 say()
 
@@ -173,10 +180,8 @@ class Room:
 async def chat(place: Place, *, kind: str, rooms: int, members: int, seconds: float) -> Measured:
     """``rooms`` rooms of ``members`` who all talk at once; deliveries are counted at the receivers."""
     run = new_run()
-    made = [
-        Room(channel, members_, f"{run}r{n}x")
-        for n, (channel, members_) in enumerate(await gather(place, kind, rooms, members, run))
-    ]
+    crowd, trouble = await gather(place, kind, rooms, members, run), Trouble()
+    made = [Room(channel, players, f"{run}r{n}x", trouble) for n, (channel, players) in enumerate(crowd)]
     for room in made:
         room.start()
     await asyncio.sleep(WARM_UP_S)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgpack
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, masked, now
+from loadtest.bench.driver import Client, Latencies, Marks, Trouble, masked, now
 from loadtest.bench.loads import STAMP, WARM_UP_S, WORDS, Measured, Place, gather, new_run, result
 from loadtest.bench.spent import spending
 
@@ -40,16 +40,17 @@ def schedule(rate: float, seconds: float, dice: random.Random) -> Iterator[float
 class Listener:
     """A member: counts what is delivered, and notes latencies if it ``samples``."""
 
-    def __init__(self, client: Client, interval: "Interval", *, samples: bool) -> None:
+    def __init__(self, client: Client, interval: "Interval", trouble: Trouble, *, samples: bool) -> None:
         self.client = client
         self.latencies = Latencies()
         self._interval = interval
+        self._trouble = trouble
+        self._messages = Marks(b"chat.message")
         client.on_data = self._arrived_and_noted if samples else self._arrived
 
     def _arrived(self, data: bytes) -> None:
-        self._interval.delivered += data.count(b"chat.message")
-        if b"\xa5error" in data:
-            raise SystemExit(f"a line was refused: {data[:200]!r}")
+        self._interval.delivered += self._messages.count(data)
+        self._trouble.look(data)
 
     def _arrived_and_noted(self, data: bytes) -> None:
         self._arrived(data)
@@ -108,9 +109,9 @@ async def paced_chat(
     """``rooms`` rooms of ``members`` in which lines are said at the pace that makes so many deliveries."""
     run = new_run()
     made = await gather(place, kind, rooms, members, run)
-    interval = Interval()
+    interval, trouble = Interval(), Trouble()
     listeners = [
-        Listener(client, interval, samples=number % SAMPLED == SAMPLED - 1)
+        Listener(client, interval, trouble, samples=number % SAMPLED == SAMPLED - 1)
         for _, players in made
         for number, client in enumerate(players)
     ]
@@ -124,6 +125,7 @@ async def paced_chat(
         lines = await speaker.speak(interval.start, seconds)
         delivered = interval.delivered - before
     await asyncio.sleep(SETTLE_S)
+    trouble.check(listener.client for listener in listeners)
     latencies = Latencies.of(listener.latencies for listener in listeners)
     sampled = lines * rooms_sampled(members)
     if len(latencies.seconds) < sampled:

@@ -60,8 +60,9 @@ def _draw(root: ET.Element, bar: Bar, top: float) -> None:
     middle = top + BAR - 3.5
     _text(root, LABELS - 10, middle, f"{bar.title}: {verdict.target.label}", anchor="end")
     _rect(root, LABELS, top, length, BAR, color)
-    sign = "below" if verdict.target.below else "of"
-    _text(root, LABELS + MOST * SCALE + 12, middle, f"{number(verdict.found)} {sign} {number(verdict.target.bound)}")
+    sign = "<" if verdict.target.below else "≥"
+    figures = f"{number(verdict.found)}  ({sign} {number(verdict.target.bound)})"
+    _text(root, LABELS + MOST * SCALE + 12, middle, figures)
 
 
 def _rect(root: ET.Element, x: float, y: float, width: float, height: float, color: str) -> None:
