@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, in_groups, now, request, sign_in
+from loadtest.bench.driver import Client, Latencies, Trouble, in_groups, now, request, sign_in
 from loadtest.bench.loads import Place
 from loadtest.bench.spent import spending
 from loadtest.bench.staff import change
@@ -101,6 +101,7 @@ async def announce(place: Place, http_port: int, sessions: int) -> Told:
         pinger.ask()
     await asyncio.sleep(1.0)
     before = _taken(pingers)
+    Trouble().check([*clients, *others])
     asked = now()
     with spending(place.pid) as spent:
         await asyncio.to_thread(change, http_port, "POST", "/v1/announcements", TEXT)

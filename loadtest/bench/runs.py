@@ -22,6 +22,7 @@ ROOMS, MEMBERS = 20, 50
 STEADY = 20_000  # deliveries a second
 IDLE_CLIENTS = 10_000
 SESSIONS = 10_000
+SILENT = {"GUILDHALL_GATEWAY_HEARTBEAT_S": "300"}  # sessions that say nothing are not closed while others come in
 ARRIVALS, WARM_UP = 10_000, 1_000  # sign-ins that are counted, and those before them
 CROWD: dict[str, Any] = {"rooms": ROOMS, "members": MEMBERS}
 READ = Ask(tag="player.get", mark=b"player.", clients=50)
@@ -144,12 +145,12 @@ async def _sign_in(store: str, *options: str) -> Figures:
 
 
 async def idle_sessions(on: Conditions) -> Figures:
-    with product(on.file("idle")) as node:
+    with product(on.file("idle"), settings=SILENT) as node:
         return await idle(node.place, IDLE_CLIENTS, memory_kib)
 
 
 async def announcement(on: Conditions) -> Figures:
-    with product(on.file("announcement")) as node:
+    with product(on.file("announcement"), settings=SILENT) as node:
         return asdict(await announce(node.place, node.http_port, SESSIONS))
 
 

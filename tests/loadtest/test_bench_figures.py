@@ -58,7 +58,7 @@ def test_latencies_of_many_are_taken_together_and_not_averaged() -> None:
 
 @pytest.mark.parametrize("size", range(1, 30))
 def test_a_mark_is_counted_once_wherever_the_reads_are_cut(size: int) -> None:
-    stream = b"..chat.message..chat.messagechat.message...chat.messag.chat.message"
+    stream = b"..chat.message..chat.messagechat.message...chat.me.chat.message"
     marks = Marks(b"chat.message")
 
     counted = sum(marks.count(stream[at : at + size]) for at in range(0, len(stream), size))
