@@ -40,7 +40,7 @@ golden: .venv/dev.stamp ## write what this release stores to tests/golden, for l
 	@.venv/bin/python -m tests.upgrade.golden
 
 bench: .venv/run.stamp ## measure this machine
-	@.venv/bin/python -m tests.support.with_servers .venv/bin/python -m loadtest.bench $(ARGS)
+	@.venv/bin/python -m tests.support.with_servers --durable .venv/bin/python -m loadtest.bench $(ARGS)
 
 lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
 	.venv/bin/python -m pip install -q --disable-pip-version-check $(UV)

@@ -7,8 +7,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, in_groups, now, request, sign_in
+from loadtest.bench.driver import Client, Latencies, Trouble, in_groups, now, request, sign_in
 from loadtest.bench.loads import Place
+from loadtest.bench.spent import spending
 from loadtest.bench.staff import change
 
 PINGERS = 20
@@ -17,10 +18,17 @@ TEXT = b'{"text": {"en": "The gates open in five minutes. Gather at the bridge!"
 
 
 class Told(Struct, frozen=True):
-    """From the first session that heard it to the last one, and the pings of others meanwhile and before."""
+    """When the last session heard it, and the pings of others meanwhile and before."""
 
     sessions: int
     last_ms: float
+    """From the request of the staff."""
+    spread_ms: float
+    """From the first session that heard it."""
+    server_us: float
+    """For each session."""
+    server_share: float
+    driver_share: float
     ping_p99_ms: float
     ping_worst_ms: float
     ping_p99_before_ms: float
@@ -31,6 +39,7 @@ class Pinger:
 
     def __init__(self, number: int, client: Client) -> None:
         self.latencies = Latencies()
+        self.answered = asyncio.Event()
         self._number = number
         self._client = client
         self._turn = 0
@@ -45,6 +54,7 @@ class Pinger:
     def _arrived(self, data: bytes) -> None:
         if b"pong" in data:
             self.latencies.seconds.append(now() - self._sent)
+            self.answered.set()
             asyncio.get_running_loop().call_later(0.002, self.ask)
 
 
@@ -91,9 +101,13 @@ async def announce(place: Place, http_port: int, sessions: int) -> Told:
         pinger.ask()
     await asyncio.sleep(1.0)
     before = _taken(pingers)
-    await asyncio.to_thread(change, http_port, "POST", "/v1/announcements", TEXT)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(heard_by_all.wait(), 10)
+    Trouble().check([*clients, *others])
+    asked = now()
+    with spending(place.pid) as spent:
+        await asyncio.to_thread(change, http_port, "POST", "/v1/announcements", TEXT)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(heard_by_all.wait(), 10)
+    await _answered(pingers)  # what waits for its answer now has waited meanwhile
     during = _taken(pingers)
     heard = [listener.at for listener in listeners if listener.times]
     if len(heard) < sessions or any(listener.times > 1 for listener in listeners):
@@ -102,11 +116,23 @@ async def announce(place: Place, http_port: int, sessions: int) -> Told:
         client.transport.abort()
     return Told(
         sessions,
+        (max(heard) - asked) * 1000,
         (max(heard) - min(heard)) * 1000,
+        spent.server_us(sessions),
+        spent.server_share,
+        spent.driver_share,
         during.quantile(0.99),
         during.quantile(1.0),
         before.quantile(0.99),
     )
+
+
+async def _answered(pingers: list[Pinger]) -> None:
+    """Wait until each of them has heard once more."""
+    for pinger in pingers:
+        pinger.answered.clear()
+    for pinger in pingers:
+        await asyncio.wait_for(pinger.answered.wait(), 10)
 
 
 def _taken(pingers: list[Pinger]) -> Latencies:

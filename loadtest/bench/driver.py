@@ -8,7 +8,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -42,6 +42,7 @@ class Client(asyncio.Protocol):
         self.on_data: Callable[[bytes], None] = self._keep
         self.kept = b""
         self.waiter: asyncio.Future[None] | None = None
+        self.lost = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -62,6 +63,7 @@ class Client(asyncio.Protocol):
             self.opened.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
         if not self.opened.done():
             self.opened.set_exception(exc or ConnectionError("closed"))
 
@@ -79,6 +81,45 @@ class Client(asyncio.Protocol):
             self.waiter = asyncio.get_running_loop().create_future()
             await asyncio.wait_for(self.waiter, 60)
         return self.kept
+
+
+class Marks:
+    """Counts a mark in what one connection receives, also where it is cut between two reads."""
+
+    __slots__ = ("_mark", "_seam", "_tail")
+
+    def __init__(self, mark: bytes) -> None:
+        self._mark = mark
+        self._seam = len(mark) - 1  # bytes of a mark that one side of a cut holds at most
+        self._tail = b""
+
+    def count(self, data: bytes) -> int:
+        """How many have been completed by ``data``."""
+        found = data.count(self._mark)
+        if self._tail:
+            found += (self._tail + data[: self._seam]).count(self._mark)
+        self._tail = (self._tail + data if len(data) < self._seam else data)[-self._seam :]
+        return found
+
+
+class Trouble:
+    """What went wrong in a load. An exception in a connection's callback ends that connection only, so it is kept until
+    the load is over: figures of which a part was refused are no figures."""
+
+    def __init__(self) -> None:
+        self._refusal = b""
+
+    def look(self, data: bytes) -> None:
+        """Keep the first error reply."""
+        if b"\xa5error" in data and not self._refusal:
+            self._refusal = data[data.index(b"\xa5error") :][:200]
+
+    def check(self, clients: Iterable[Client]) -> None:
+        """Raises SystemExit if a request was refused or one of ``clients`` has lost its connection."""
+        if self._refusal:
+            raise SystemExit(f"a request was refused: {self._refusal!r}")
+        if lost := sum(client.lost for client in clients):
+            raise SystemExit(f"{lost} clients have lost their connection")
 
 
 async def connect(host: str, port: int) -> Client:
@@ -116,6 +157,14 @@ class Latencies:
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+
+    @classmethod
+    def of(cls, many: Iterable["Latencies"]) -> "Latencies":
+        """All of them together."""
+        together = cls()
+        for one in many:
+            together.seconds.extend(one.seconds)
+        return together
 
     def quantile(self, share: float) -> float:
         """Milliseconds below which ``share`` of all lie; 0 without any."""

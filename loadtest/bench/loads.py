@@ -1,4 +1,4 @@
-"""The loads: closed-loop requests, and saturated chat into rooms."""
+"""The closed loops: requests, and saturated chat into rooms."""
 
 import asyncio
 import re
@@ -9,19 +9,39 @@ from typing import Any
 import msgpack
 from msgspec import Struct
 
-from loadtest.bench.driver import Client, Latencies, connect, in_groups, masked, now, request, sign_in
+from loadtest.bench.driver import Client, Latencies, Marks, Trouble, connect, in_groups, masked, now, request, sign_in
+from loadtest.bench.spent import Spent, spending
 
 WARM_UP_S = 1.0
-_STAMP = re.compile(rb"@(\d+\.\d{6})@")
+STAMP = re.compile(rb"@(\d+\.\d{6})@")
+WORDS = "let us meet at the gate, then go in together"
 
 
 class Measured(Struct, frozen=True):
-    """What a load measured: operations a second, and latencies in milliseconds."""
+    """What a load measured: operations a second, latencies in milliseconds, and the processor time behind them."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
+    server_us: float
+    """Microseconds of the server's processor time for an operation."""
+    server_share: float
+    """Of a core."""
+    driver_share: float
     sends_per_second: float = 0.0
+
+
+def result(spent: Spent, operations: int, latencies: Latencies, sends: int = 0) -> Measured:
+    """Put together what was counted in an interval."""
+    return Measured(
+        operations / spent.seconds,
+        latencies.quantile(0.5),
+        latencies.quantile(0.99),
+        spent.server_us(operations),
+        spent.server_share,
+        spent.driver_share,
+        sends / spent.seconds,
+    )
 
 
 class Place(Struct, frozen=True):
@@ -29,6 +49,8 @@ class Place(Struct, frozen=True):
 
     host: str
     port: int
+    pid: int
+    """The server's process."""
     floor: bool
 
 
@@ -50,13 +72,14 @@ class Ask(Struct, frozen=True):
 class Asker:
     """A player who asks again as soon as it has the reply."""
 
-    def __init__(self, number: int, client: Client, ask: Ask) -> None:
+    def __init__(self, number: int, client: Client, ask: Ask, trouble: Trouble) -> None:
         self.counted = 0
         self.measuring = False
         self.latencies = Latencies()
         self._number = number
         self._client = client
         self._ask = ask
+        self._trouble = trouble
         self._turn = 0
         self._sent = 0.0
         client.on_data = self._arrived
@@ -71,8 +94,7 @@ class Asker:
 
     def _arrived(self, data: bytes) -> None:
         if self._ask.mark not in data:
-            if b"\xa5error" in data:
-                raise SystemExit(f"a request was refused: {data[:200]!r}")
+            self._trouble.look(data)
             return
         if self.measuring:
             self.counted += 1
@@ -88,29 +110,27 @@ async def requests(place: Place, ask: Ask, seconds: float) -> Measured:
         for n in range(ask.clients)
     ]
     clients: list[Client] = await in_groups(jobs)
-    askers = [Asker(number, client, ask) for number, client in enumerate(clients)]
+    trouble = Trouble()
+    askers = [Asker(number, client, ask, trouble) for number, client in enumerate(clients)]
     for asker in askers:
         asker.ask()
     await asyncio.sleep(WARM_UP_S)
-    started = now()
     for asker in askers:
         asker.measuring = True
-    await asyncio.sleep(seconds)
-    took = now() - started
+    with spending(place.pid) as spent:
+        await asyncio.sleep(seconds)
     for asker in askers:
         asker.measuring = False
+    trouble.check(clients)
     for client in clients:
         client.transport.abort()
-    latencies = Latencies()
-    for asker in askers:
-        latencies.seconds.extend(asker.latencies.seconds)
-    return Measured(sum(a.counted for a in askers) / took, latencies.quantile(0.5), latencies.quantile(0.99))
+    return result(spent, sum(a.counted for a in askers), Latencies.of(a.latencies for a in askers))
 
 
 class Room:
     """Fifty members who all talk as fast as they are answered."""
 
-    def __init__(self, channel: str, members: list[Client], prefix: str) -> None:
+    def __init__(self, channel: str, members: list[Client], prefix: str, trouble: Trouble) -> None:
         self.delivered = 0
         self.sent = 0
         self.latencies = Latencies()
@@ -118,33 +138,38 @@ class Room:
         self._channel = channel
         self._members = members
         self._prefix = prefix
+        self._trouble = trouble
 
     def start(self) -> None:
         for number, member in enumerate(self._members):
             self._play(number, member)
 
     def stop(self) -> None:
+        self._trouble.check(self._members)
         for member in self._members:
             member.transport.abort()
 
     def _play(self, number: int, member: Client) -> None:
         turn = 0
-        samples = number == 0
+        messages, answers = Marks(b"chat.message"), Marks(b"chat.sent")
+        samples = number == len(self._members) - 1  # the last one to whom a line is written
 
         def say() -> None:
             nonlocal turn
             turn += 1
-            text = f"@{now():.6f}@ let us meet at the gate, then go in together"
+            text = f"@{now():.6f}@ {WORDS}"
             frame = {"t": "chat.send", "id": f"{self._prefix}{number}-{turn}", "channel": self._channel, "text": text}
             member.transport.write(masked(msgpack.packb(frame)))
 
         def arrived(data: bytes) -> None:
+            self._trouble.look(data)
+            delivered = messages.count(data)
             if self.measuring:
-                self.delivered += data.count(b"chat.message")
+                self.delivered += delivered
                 if samples:
                     at = now()
-                    self.latencies.seconds.extend(at - float(stamp) for stamp in _STAMP.findall(data))
-            for _ in range(data.count(b"chat.sent")):
+                    self.latencies.seconds.extend(at - float(stamp) for stamp in STAMP.findall(data))
+            for _ in range(answers.count(data)):
                 self.sent += self.measuring
                 say()
 
@@ -154,7 +179,30 @@ class Room:
 
 async def chat(place: Place, *, kind: str, rooms: int, members: int, seconds: float) -> Measured:
     """``rooms`` rooms of ``members`` who all talk at once; deliveries are counted at the receivers."""
-    run = f"{int(now() * 1000) % 10**9}"
+    run = new_run()
+    crowd, trouble = await gather(place, kind, rooms, members, run), Trouble()
+    made = [Room(channel, players, f"{run}r{n}x", trouble) for n, (channel, players) in enumerate(crowd)]
+    for room in made:
+        room.start()
+    await asyncio.sleep(WARM_UP_S)
+    for room in made:
+        room.measuring = True
+    with spending(place.pid) as spent:
+        await asyncio.sleep(seconds)
+    for room in made:
+        room.measuring = False
+        room.stop()
+    latencies = Latencies.of(room.latencies for room in made)
+    return result(spent, sum(r.delivered for r in made), latencies, sum(r.sent for r in made))
+
+
+def new_run() -> str:
+    """A number that tells the ids and channels of one load from those of another."""
+    return f"{int(now() * 1000) % 10**9}"
+
+
+async def gather(place: Place, kind: str, rooms: int, members: int, run: str) -> list[tuple[str, list[Client]]]:
+    """The members of each of ``rooms`` rooms, in the order in which they came in, and the room's channel."""
     made = []
     for room in range(rooms):
         channel = f"{kind}:{run}x{room}"
@@ -165,28 +213,9 @@ async def chat(place: Place, *, kind: str, rooms: int, members: int, seconds: fl
         if place.floor:
             for player in players:
                 player.transport.write(request("join", "j", channel=channel))
-        made.append(Room(channel, players, f"{run}r{room}x"))
+        made.append((channel, players))
     await asyncio.sleep(0.5)
-    for room_ in made:
-        room_.start()
-    await asyncio.sleep(WARM_UP_S)
-    started = now()
-    for room_ in made:
-        room_.measuring = True
-    await asyncio.sleep(seconds)
-    took = now() - started
-    for room_ in made:
-        room_.measuring = False
-        room_.stop()
-    latencies = Latencies()
-    for room_ in made:
-        latencies.seconds.extend(room_.latencies.seconds)
-    return Measured(
-        sum(r.delivered for r in made) / took,
-        latencies.quantile(0.5),
-        latencies.quantile(0.99),
-        sum(r.sent for r in made) / took,
-    )
+    return made
 
 
 async def _join(host: str, port: int, channel: str, name: str) -> Client:
@@ -195,8 +224,3 @@ async def _join(host: str, port: int, channel: str, name: str) -> Client:
     if b"chat.joined" not in reply:
         raise ConnectionError(f"{name} could not join: {reply!r}")
     return player
-
-
-async def idle(place: Place, clients: int) -> list[Client]:
-    """Signed-in players who say nothing."""
-    return await in_groups([partial(sign_in, place.host, place.port, f"i{n}") for n in range(clients)])
