@@ -3,7 +3,8 @@
 import asyncio
 import resource
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from actors.runtime.node import Node
@@ -29,6 +30,17 @@ def signals() -> tuple[asyncio.Event, asyncio.Event]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
     return stop, hurry
+
+
+@contextmanager
+def at_hangup(call: Callable[[], None]) -> Iterator[None]:
+    """Within the block, SIGHUP calls ``call``; else it ends a process."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, call)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
