@@ -127,8 +127,8 @@ async def running_server(
         ConfigError: the certificate cannot be used.
     """
     clock = clock or SystemClock()
-    certificate, proxies = open_certificate(config.edge, clock), Proxies(config.edge.trusted_proxies)
-    door = HttpDoor(certificate=certificate, proxies=proxies)
+    certificate = await asyncio.to_thread(open_certificate, config.edge, clock)
+    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies))
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
     meters, status = Meters(), Status()
@@ -139,7 +139,7 @@ async def running_server(
     staff = staff_routes(desk, dev=config.auth.dev)
     async with AsyncExitStack() as parts:
         if certificate is not None:
-            parts.enter_context(at_hangup(certificate.reload))
+            await parts.enter_async_context(at_hangup(certificate.reload))
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         http_port = await parts.enter_async_context(
             running_http(

@@ -3,8 +3,8 @@
 import asyncio
 import resource
 import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from actors.runtime.node import Node
@@ -32,15 +32,26 @@ def signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, hurry
 
 
-@contextmanager
-def at_hangup(call: Callable[[], None]) -> Iterator[None]:
-    """Within the block, SIGHUP calls ``call``; else it ends a process."""
+@asynccontextmanager
+async def at_hangup(call: Callable[[], None]) -> AsyncIterator[None]:
+    """Within the block each SIGHUP has ``call`` run in a thread, one at a time; without, it would end the process."""
+    asked = asyncio.Event()
+
+    async def answer() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            await asyncio.to_thread(call)
+
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, call)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(answer(), name="at-hangup")
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            answering.cancel()
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

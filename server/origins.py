@@ -39,7 +39,7 @@ class Origins:
             return ANY in self._allowed or origin in self._allowed
         if self._dev:
             return LOOPBACK.fullmatch(origin) is not None
-        own = _host_of(f"//{hosts[0]}") if len(hosts) == 1 else None
+        own = _host_of(f"http://{hosts[0]}") if len(hosts) == 1 else None
         return own is not None and _host_of(origin) == own
 
 
@@ -53,7 +53,7 @@ def _as_sent(origin: str) -> str:
     except ValueError:
         raise ValueError(_no_origin(origin)) from None
     host = parts.hostname or ""
-    bare = not (parts.path or parts.query or parts.fragment) and origin[-1] not in "?#"
+    bare = not (parts.path or parts.query or parts.fragment) and not origin.endswith(("?", "#"))
     if not bare or parts.scheme not in _DEFAULT_PORTS or not host or "*" in host or "@" in parts.netloc:
         raise ValueError(_no_origin(origin))
     shown = f"[{host}]" if ":" in host else host
@@ -66,6 +66,7 @@ def _no_origin(origin: str) -> str:
 
 def _host_of(url: str) -> str | None:
     try:
-        return urlsplit(url).hostname
+        parts = urlsplit(url)
     except ValueError:
         return None
+    return parts.hostname if parts.scheme in _DEFAULT_PORTS else None

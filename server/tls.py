@@ -36,7 +36,7 @@ class Certificate:
 
     def reload(self) -> None:
         """Read both files again, for connections that come from now on. Where they cannot be used, the one that was
-        there stays. Blocks for about a millisecond."""
+        there stays. Reads files: not for the loop."""
         try:
             self.context = self._load()
         except ConfigError as error:
