@@ -200,8 +200,13 @@ class Acceptor:
 
     async def _readable(self, taken: socket.socket) -> None:
         ready = self._loop.create_future()
-        self._loop.add_reader(taken, lambda: ready.done() or ready.set_result(None))
+        self._loop.add_reader(taken, _done, ready)
         try:
             await ready
         finally:
             self._loop.remove_reader(taken)
+
+
+def _done(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

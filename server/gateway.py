@@ -93,10 +93,10 @@ class Gateway:
             lost=Connection.never_made,
         )
 
-        def connection(arrival: Arrival) -> Connection:
+        def made(arrival: Arrival) -> Connection:
             return Connection(self, loop, max_bytes, arrival)
 
-        async with Acceptor(config.host, config.port, connection, entrance).running() as acceptor:
+        async with Acceptor(config.host, config.port, made, entrance).running() as acceptor:
             self.port = acceptor.port
             log.info("gateway.listening", host=config.host, port=self.port)
             try:

@@ -118,6 +118,14 @@ async def test_without_tls_nothing_is_said(node: TlsNode) -> None:
         await healthz(node.http.replace("https", "http"))
 
 
+def test_the_health_check_of_the_image_asks_by_tls(node: TlsNode) -> None:
+    for variable in ("GUILDHALL_TLS_CERT", "GUILDHALL_EDGE_TLS_CERT"):
+        environment = {"GUILDHALL_HTTP_PORT": str(node.http_port), variable: str(node.pair.cert)}
+        asked = [sys.executable, "-IS", str(ROOT / "deploy" / "healthcheck.py")]
+        done = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=10, check=False)
+        assert (done.returncode, done.stdout) == (0, "200\n")
+
+
 def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A node that is expected to end by itself."""
     command = [sys.executable, "-m", "server", "serve", "--dev", "--store", f"sqlite:///{folder}/g.db", *options]

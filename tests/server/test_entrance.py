@@ -54,10 +54,15 @@ class Hall:
         self.arrivals: list[Arrival] = []
         self.heard = b""
         self.changed = asyncio.Event()
+        self.asked: list[str] = []
         self.lost: list[Any] = []
 
     def guest(self, arrival: Arrival) -> asyncio.Protocol:
         return Guest(self, arrival)
+
+    def admit(self, address: str) -> bool:
+        self.asked.append(address)
+        return True
 
     def forget(self, guest: Any) -> None:
         self.lost.append(guest)
@@ -202,14 +207,14 @@ async def over_tls(port: int, client: ssl.SSLContext) -> tuple[asyncio.StreamRea
 
 def test_who_comes_by_tls_is_admitted_first_and_heard(run: Run, pair: Pair, certificate: Certificate) -> None:
     async def scenario() -> None:
-        hall, asked = Hall(), list[str]()
-        entrance = Entrance(tls=certificate, admit=lambda address: not asked.append(address), lost=hall.forget)
+        hall = Hall()
+        entrance = Entrance(tls=certificate, admit=hall.admit, lost=hall.forget)
         async with door(hall, entrance) as acceptor:
             reader, writer = await over_tls(acceptor.port, pair.believed())
             writer.write(b"hello")
             assert await reader.readexactly(5) == b"hello"
             assert hall.arrivals == [Arrival("127.0.0.1", admitted=True)]
-            assert (asked, hall.lost) == (["127.0.0.1"], [])
+            assert (hall.asked, hall.lost) == (["127.0.0.1"], [])
             writer.transport.abort()
 
     run(scenario())
@@ -218,8 +223,8 @@ def test_who_comes_by_tls_is_admitted_first_and_heard(run: Run, pair: Pair, cert
 @pytest.mark.parametrize("header", [b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n", *[h for h in GOOD if GOOD[h]]])
 def test_a_header_comes_before_tls(run: Run, pair: Pair, certificate: Certificate, header: bytes) -> None:
     async def scenario() -> None:
-        hall, asked = Hall(), list[str]()
-        entrance = Entrance(tls=certificate, proxies=ME, admit=lambda address: not asked.append(address))
+        hall = Hall()
+        entrance = Entrance(tls=certificate, proxies=ME, admit=hall.admit)
         async with door(hall, entrance) as acceptor:
             plain = socket.create_connection(("127.0.0.1", acceptor.port), PATIENCE_S)
             plain.sendall(header)
@@ -227,7 +232,7 @@ def test_a_header_comes_before_tls(run: Run, pair: Pair, certificate: Certificat
             reader, writer = await asyncio.open_connection(sock=plain, ssl=pair.believed(), server_hostname="localhost")
             writer.write(b"hello")
             assert await reader.readexactly(5) == b"hello"
-            assert asked == [hall.arrivals[0].address] == [GOOD[header]]
+            assert hall.asked == [hall.arrivals[0].address] == [GOOD[header]]
             writer.transport.abort()
 
     run(scenario())

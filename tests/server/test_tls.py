@@ -44,7 +44,7 @@ def name_of(end: ssl.SSLObject) -> str:
     """The common name of the certificate that was shown."""
     certificate = end.getpeercert()
     assert certificate is not None
-    return str(dict(field for part in certificate["subject"] for field in part)["commonName"])  # type: ignore[union-attr, misc]
+    return str(dict(field for part in certificate["subject"] for field in part)["commonName"])  # type: ignore[misc]
 
 
 # At start.
