@@ -49,7 +49,7 @@ class Proxies:
 
     def trusts(self, address: str) -> bool:
         """Whether this is the address of a proxy that is trusted."""
-        ip = _ip(address)
+        ip = _ip(address) if self._networks else None
         return ip is not None and any(ip in network for network in self._networks)
 
     def client(self, peer: str, forwarded: Iterable[str]) -> str:

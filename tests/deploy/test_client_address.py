@@ -10,9 +10,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.deploy.balancer import Balancer, Passage, before, passing
-from tests.e2e.test_tls import TlsNode
 from tests.support.certificates import Pair
 from tests.support.nodes import free_port, node
+from tests.support.tls_node import TlsNode
 
 ONE, OTHER = "127.0.0.2", "127.0.0.3"  # loopback is a whole network: two clients on one machine
 SETTINGS = """

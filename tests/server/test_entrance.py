@@ -16,8 +16,8 @@ from actors.runtime import SystemClock
 from server.acceptor import Acceptor, Arrival, Entrance
 from server.forwarded import LONGEST_BYTES, Proxies
 from server.tls import Certificate
-from tests.server.test_forwarded import GOOD
 from tests.support.certificates import Pair
+from tests.support.proxy_headers import GOOD
 
 PATIENCE_S = 10.0
 ME = Proxies(["127.0.0.1"])
