@@ -278,7 +278,10 @@ async def test_the_page_is_served_with_a_policy_that_lets_it_reach_its_gateway_o
     for answer in (index, script, style):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'self'" in policy
-        assert "connect-src 'self' ws://127.0.0.1:4321 ws://localhost:4321;" in policy
+        assert (
+            "connect-src 'self' ws://127.0.0.1:4321 wss://127.0.0.1:4321 ws://localhost:4321 wss://localhost:4321;"
+            in policy
+        )
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
     assert config.json() == {"gateway_port": 4321, "dev": True}
