@@ -24,7 +24,7 @@ log = structlog.get_logger()
 BACKLOG = 4096  # sockets that the kernel keeps for us while we are busy; a storm of reconnects needs them
 AT_ONCE = 4  # connections taken in a turn of the loop: some 2 ms of work until they are signed in
 OUT_OF_FILES_S = 1.0  # until it is tried again when the process has no file descriptor left
-ENTRY_S = 5.0  # for PROXY header and TLS handshake; half a handshake holds some 50 kB
+ENTRY_S = 5.0  # for PROXY header and TLS handshake together
 TLS_WRITE_BYTES = 65_536  # that wait for TLS before the reader is called slow, as without TLS; the default is 512 KiB
 
 
@@ -44,7 +44,7 @@ class Entrance(Struct, frozen=True, kw_only=True):
     proxies: Proxies | None = None
     """Peers whose connections begin with a PROXY header; None: nobody's do."""
     admit: Callable[[str], bool] = lambda _address: True
-    """Whether the TLS handshake, which costs a millisecond, may begin; asked only where there is TLS. Who may not is
+    """Whether the TLS handshake, which costs two milliseconds, may begin; asked only where there is TLS. Who may not is
     cut: there is no way yet to say why."""
     lost: Callable[[Any], None] = lambda _protocol: None
     """A protocol for one that was admitted may never get its connection: the handshake has failed."""

@@ -127,11 +127,11 @@ async def running_server(
         ConfigError: the certificate cannot be used.
     """
     clock = clock or SystemClock()
-    certificate = await asyncio.to_thread(open_certificate, config.edge, clock)
-    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies))
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
     meters, status = Meters(), Status()
+    certificate = await asyncio.to_thread(open_certificate, config.edge, clock, meters)
+    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies))
     plan = blueprint(features)
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}

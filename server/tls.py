@@ -12,6 +12,7 @@ import structlog
 from cryptography import x509
 
 from actors.runtime import Clock
+from actors.runtime.meters import Meters
 from server.config import ConfigError, Edge
 
 log = structlog.get_logger()
@@ -27,11 +28,10 @@ class Certificate:
         ConfigError: a file is missing or unreadable, or they do not belong together.
     """
 
-    def __init__(self, cert: str, key: str, clock: Clock) -> None:
+    def __init__(self, cert: str, key: str, clock: Clock, meters: Meters) -> None:
         self._cert, self._key = cert, key
         self._clock = clock
-        self.expires_at_s = 0.0
-        """When it expires, seconds since the Unix epoch."""
+        self._meters = meters
         self.context = self._load()
 
     def reload(self) -> None:
@@ -42,7 +42,7 @@ class Certificate:
         except ConfigError as error:
             log.error("tls.kept", reason=str(error))
         else:
-            log.info("tls.reloaded", cert=self._cert, expires_at_ms=int(self.expires_at_s * 1000))
+            log.info("tls.reloaded", cert=self._cert, expires_at_s=int(self._meters.tls_expires_at_s))
 
     def _load(self) -> ssl.SSLContext:
         first = _first_certificate(self._cert)
@@ -55,7 +55,7 @@ class Certificate:
         except (ssl.SSLError, OSError) as error:
             raise ConfigError(self._why_not(error)) from None
         self._say_dates(first)
-        self.expires_at_s = first.not_valid_after_utc.timestamp()
+        self._meters.tls_expires_at_s = first.not_valid_after_utc.timestamp()
         return context
 
     def _why_not(self, error: OSError) -> str:
@@ -73,7 +73,7 @@ class Certificate:
             log.warning("tls.not_yet_valid", cert=self._cert, at=begins.isoformat())
 
 
-def open_certificate(edge: Edge, clock: Clock) -> Certificate | None:
+def open_certificate(edge: Edge, clock: Clock, meters: Meters) -> Certificate | None:
     """The certificate of the settings; None where there is none, and the ports do not speak TLS.
 
     Raises:
@@ -81,7 +81,7 @@ def open_certificate(edge: Edge, clock: Clock) -> Certificate | None:
     """
     if edge.tls_cert is None or edge.tls_key is None:
         return None
-    return Certificate(edge.tls_cert, edge.tls_key, clock)
+    return Certificate(edge.tls_cert, edge.tls_key, clock, meters)
 
 
 def _context() -> ssl.SSLContext:

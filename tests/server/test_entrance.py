@@ -13,6 +13,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from actors.runtime import SystemClock
+from actors.runtime.meters import Meters
 from server.acceptor import Acceptor, Arrival, Entrance
 from server.forwarded import LONGEST_BYTES, Proxies
 from server.tls import Certificate
@@ -44,7 +45,7 @@ def pair(tmp_path: Path) -> Pair:
 
 @pytest.fixture
 def certificate(pair: Pair) -> Certificate:
-    return Certificate(str(pair.cert), str(pair.key), SystemClock())
+    return Certificate(str(pair.cert), str(pair.key), SystemClock(), Meters())
 
 
 class Hall:

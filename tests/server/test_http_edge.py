@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from actors.runtime import SystemClock
+from actors.runtime.meters import Meters
 from server.config import Http
 from server.forwarded import Proxies
 from server.http import HttpDoor
@@ -25,7 +26,7 @@ def accounts() -> Accounts:
 def tls(tmp_path: Path) -> tuple[Pair, HttpDoor]:
     """A certificate and a door that shows it."""
     pair = Pair(tmp_path)
-    return pair, HttpDoor(certificate=Certificate(str(pair.cert), str(pair.key), SystemClock()))
+    return pair, HttpDoor(certificate=Certificate(str(pair.cert), str(pair.key), SystemClock(), Meters()))
 
 
 async def test_sign_in_by_tls_is_answered_and_without_it_is_not(accounts: Accounts, tls: tuple[Pair, HttpDoor]) -> None:

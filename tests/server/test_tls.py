@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.runtime import SystemClock
+from actors.runtime.meters import Meters
 from server.config import ConfigError, Edge
 from server.tls import Certificate, open_certificate
 from tests.support.certificates import Pair
@@ -20,8 +21,8 @@ def pair(tmp_path: Path) -> Pair:
     return Pair(tmp_path)
 
 
-def opened(pair: Pair) -> Certificate:
-    return Certificate(str(pair.cert), str(pair.key), CLOCK)
+def opened(pair: Pair, meters: Meters | None = None) -> Certificate:
+    return Certificate(str(pair.cert), str(pair.key), CLOCK, meters or Meters())
 
 
 def shown(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
@@ -49,7 +50,7 @@ def name_of(end: ssl.SSLObject) -> str:
 
 # At start.
 def test_without_a_certificate_there_is_no_tls() -> None:
-    assert open_certificate(Edge(), CLOCK) is None
+    assert open_certificate(Edge(), CLOCK, Meters()) is None
 
 
 def spoil_cert(pair: Pair) -> None:
@@ -144,15 +145,16 @@ def test_a_client_may_not_begin_again_inside_a_connection(pair: Pair) -> None:
 
 # Another one.
 def test_a_new_pair_is_for_new_connections(pair: Pair) -> None:
-    certificate = opened(pair)
-    before = certificate.expires_at_s
+    meters = Meters()
+    certificate = opened(pair, meters)
+    before = meters.tls_expires_at_s
     pair.write("second", days=(-1, 60))
 
     with capture_logs() as logged:
         certificate.reload()
 
     assert name_of(shown(certificate.context, pair.believed())) == "second"
-    assert certificate.expires_at_s > before
+    assert meters.tls_expires_at_s - before == pytest.approx(30 * 86_400, abs=60)
     assert [line["event"] for line in logged] == ["tls.reloaded"]
 
 
