@@ -5,7 +5,7 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -15,8 +15,12 @@ from websockets.exceptions import InvalidMessage
 
 from clients.python import Client, ClientOptions
 from clients.python.websocket import WebSocketDial
+from server.app import running_server
+from server.config import Auth, Config, Edge, Gateway, Http, Limits, StoreConfig
+from server.limits import AdmissionLimits
 from tests.support.certificates import Pair
 from tests.support.nodes import ROOT
+from tests.support.raw import PATIENCE_S, raw
 from tests.support.tls_node import TlsNode
 
 
@@ -92,6 +96,37 @@ async def test_without_tls_nothing_is_said(node: TlsNode) -> None:
         await connect(node.url.replace("wss", "ws"))
     with pytest.raises(httpx.TransportError):
         await healthz(node.http.replace("https", "http"))
+
+
+async def test_a_handshake_has_a_place_in_admission_and_gives_it_back_when_it_fails(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    config = Config(
+        gateway=Gateway(port=0),
+        http=Http(port=0),
+        edge=Edge(tls_cert=str(pair.cert), tls_key=str(pair.key)),
+        store=StoreConfig(url=f"sqlite:///{tmp_path}/g.db"),
+        auth=Auth(dev=True),
+        limits=Limits(admission=AdmissionLimits(connections_per_address=1)),
+    )
+    async with running_server(config) as server:
+        admission, url = server.gateway._parts.admission, f"wss://127.0.0.1:{server.gateway.port}/ws"
+        assert admission is not None
+        async with raw(server.gateway.port) as silent:
+            await until(lambda: admission.connections == 1)
+            with pytest.raises(ConnectionError):
+                await connect(url, ssl=pair.believed())
+            silent.put(b"this is no TLS")
+            await until(lambda: admission.connections == 0)
+        async with connect(url, ssl=pair.believed()):
+            assert admission.connections == 1
+        await until(lambda: admission.connections == 0)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what happens in this process without a sign to the outside."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - nobody in the node knows that a test waits
+            await asyncio.sleep(0.005)
 
 
 def test_the_health_check_of_the_image_asks_by_tls(node: TlsNode) -> None:
