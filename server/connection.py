@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 import structlog
 from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode, apply_mask
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
 from websockets.protocol import Protocol as Framing
@@ -26,6 +26,11 @@ from websockets.typing import Subprotocol
 
 from protocol import CloseCode, Wire
 from server.acceptor import Arrival
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no C extension for this machine
+    from websockets.utils import apply_mask
 
 log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive

@@ -93,9 +93,7 @@ class MysqlStore:
             _, _, locked, live, fence = await link.run(
                 b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b" % (BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
             )
-            takeover = reads.take_over(
-                node, actors, _locked(locked), {name for (name,) in live}, fence[0][0]
-            )
+            takeover = reads.take_over(node, actors, _locked(locked), {name for (name,) in live}, fence[0][0])
             written = _takeover_statements(takeover)
             loads = [rendered(query) for query in reads.load_queries(takeover.written)]
             results = await self._run_all(link, [*written, *loads, COMMIT])
