@@ -65,8 +65,9 @@ class Actor:
         self.context = Context(self.address, self, tools.random)
 
     # Turns.
-    def ask(self, request: Request[Any], caller: Caller, now_ms: int) -> Ran:
-        """Run the turn of a client's request, or give the kept reply of one that ran before.
+    def ask(self, request: Request[Any], caller: Caller, now_ms: int, lifted: str | None = None) -> Ran:
+        """Run the turn of a client's request, or give the kept reply of one that ran before. ``lifted``: see
+        ``Context.lifted``.
 
         Raises:
             GuildhallError: the turn refused, or the id was used for another body or is too old.
@@ -83,7 +84,7 @@ class Actor:
                 return self._repeat(kept, request)
             window.refuse_if_too_old(request.id)
         ctx = self.context
-        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = caller, request.id, "", None
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused, ctx.lifted = caller, request.id, "", None, lifted
         ran = self._run(turn, request, now_ms)
         if turn.keeps and (turn.writes or ran.durable) and not ran.follows:
             reply = ran.reply
