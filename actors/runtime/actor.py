@@ -24,6 +24,7 @@ from protocol import GuildhallError, Invalid, Reply, Request, Tell, Unavailable,
 from storage import ActorWrite, Position, Snapshot, TimerRow
 
 S = TypeVar("S", bound=Struct)
+EARLY_MS = 2_000  # so far two clocks may differ before a timer that is due by the one waits for the other
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -126,11 +127,15 @@ class Actor:
     def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
         """Run the turn of a timer that is due; None when it has fired, was cancelled, set anew or set aside.
 
+        Whoever has found it due went by another clock, or by ours before that went back. Up to ``EARLY_MS`` that one is
+        as good, and the turn's time is when the timer was due; a timer that is earlier waits, and is found again.
+
         Raises:
             Unavailable: it is of a newer release, and waits for a node that knows it.
         """
         timer = self._timer(name, due_ms)
-        if timer is None:
+        now_ms = max(now_ms, self.context.now_ms)
+        if timer is None or now_ms < due_ms - EARLY_MS:
             return None
         try:
             tell = self._tools.decode_tell(timer.body)
@@ -141,7 +146,7 @@ class Actor:
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
         self.draft.drop_timer(name)
-        ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
+        ran = self._run(self.kind.turns[type(tell)], tell, max(now_ms, due_ms))
         ran.durable = True
         return ran
 
