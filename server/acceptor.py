@@ -7,7 +7,7 @@ together, and for as long as it takes to let them in (half a millisecond each) n
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -20,11 +20,13 @@ OUT_OF_FILES_S = 1.0  # until it is tried again when the process has no file des
 class Acceptor:
     """Listens at ``host`` and ``port``, and has ``make`` make the protocol of each connection."""
 
-    def __init__(self, host: str, port: int, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, host: str, port: int, make: Callable[[], asyncio.Protocol], *, share: bool = False) -> None:
         self.port = port
         """The bound port, once it runs."""
         self._host = host
         self._make = make
+        self._share = share
+        """Whether other processes listen there as well, each with a queue of its own (SO_REUSEPORT)."""
         self._listeners: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop
         self._tasks: asyncio.TaskGroup
@@ -56,11 +58,22 @@ class Acceptor:
             self._listeners.append(listener)
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._share:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
             listener.listen(BACKLOG)
         self.port = self._listeners[0].getsockname()[1]
+
+    def leave(self) -> None:
+        """Listen no more: new connections go to the others that share the port. Those that wait in the kernel's queue
+        are taken first, as closing it would reset them."""
+        for listener in self._listeners:
+            with suppress(OSError):
+                while True:
+                    self._open_soon(listener.accept()[0])
+        self._stop()
 
     def _stop(self) -> None:
         while self._listeners:
@@ -79,8 +92,11 @@ class Acceptor:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(OUT_OF_FILES_S, self._again, listener)
                 return
-            taken.setblocking(False)
-            self._tasks.create_task(self._open(taken), name="accept")
+            self._open_soon(taken)
+
+    def _open_soon(self, taken: socket.socket) -> None:
+        taken.setblocking(False)
+        self._tasks.create_task(self._open(taken), name="accept")
 
     def _again(self, listener: socket.socket) -> None:
         if listener in self._listeners:

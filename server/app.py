@@ -35,6 +35,8 @@ from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
 from server.status import Status
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.welcome import WelcomeOptions, Welcomer
+from server.workers.place import Worker
+from server.workers.shared_http import running_worker_http
 from storage import NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
 from storage import migrate as migrate_store
 
@@ -45,21 +47,22 @@ LOOK_AGAIN_S = 2.0  # the doctor believes what it sees twice: by then what was o
 SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 
 
-async def serve(config: Config, features: Features = FEATURES) -> int:
+async def serve(config: Config, features: Features = FEATURES, *, worker: Worker | None = None) -> int:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code.
 
-    ``features``, here and below: the rooms that the node has.
+    ``features``, here and below: the rooms that the node has. ``worker``: its place among several behind one port.
     """
     configure_logging(config.log, dev=config.auth.dev)
     allow_many_sockets()
-    stop, hurry = signals()
+    stop, hurry = signals(supervised=worker is not None)
     async with AsyncExitStack() as up:
-        server = await unless(stop, up.enter_async_context(running_server(config, stop=stop.set, features=features)))
+        starting = running_server(config, stop=stop.set, features=features, worker=worker)
+        server = await unless(stop, up.enter_async_context(starting))
         if server is None:
             log.info("server.stopped", while_starting=True)
             return 0
         settle_collector()
-        if config.auth.dev:
+        if config.auth.dev and (worker is None or worker.number == 0):
             _say_where(config, server)
         await stop.wait()
         log.info("server.draining", sessions=server.gateway.sessions)
@@ -97,15 +100,19 @@ async def doctor(config: Config, clock: Clock | None = None) -> list[Finding]:
 class Server:
     """A node with its ports."""
 
-    def __init__(self, node: Node, gateway: Gateway, http_port: int, status: Status) -> None:
+    def __init__(
+        self, node: Node, gateway: Gateway, http_port: int, status: Status, leave_http: Callable[[], None]
+    ) -> None:
         self.node = node
         self.gateway = gateway
         self.http_port = http_port
         self._status = status
+        self._leave_http = leave_http
 
     async def drain(self, within_s: float) -> None:
         """See ``server.lifetime.drain``."""
         self._status.draining = True
+        self._leave_http()
         if not await drain(self.node, self.gateway, within_s):
             log.warning("server.drain_incomplete", actors=len(self.node.host.activations))
 
@@ -116,6 +123,7 @@ async def running_server(
     clock: Clock | None = None,
     stop: Callable[[], None] = lambda: None,
     features: Features = FEATURES,
+    worker: Worker | None = None,
 ) -> AsyncIterator[Server]:
     """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down.
 
@@ -132,23 +140,19 @@ async def running_server(
     staff = staff_routes(desk, dev=config.auth.dev)
     async with AsyncExitStack() as parts:
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
-        http_port = await parts.enter_async_context(
-            running_http(
-                config.http,
-                HttpParts(
-                    ready=status.reasons,
-                    notes=status.notes,
-                    registry=registry_of(meters),
-                    sign_in=sign_in,
-                    gateway_port=lambda: ports["gateway"],
-                    dev=config.auth.dev,
-                    origins=config.gateway.origins or (),
-                    routes=() if config.http.staff_address else staff,
-                ),
-            )
+        http_parts = HttpParts(
+            ready=status.reasons,
+            notes=status.notes,
+            registry=registry_of(meters),
+            sign_in=sign_in,
+            gateway_port=lambda: ports["gateway"],
+            dev=config.auth.dev,
+            origins=config.gateway.origins or (),
+            routes=() if config.http.staff_address else staff,
         )
+        http_port, leave_http = await parts.enter_async_context(_http(config, http_parts, worker))
         if config.http.staff_address:
-            await parts.enter_async_context(running_staff_http(config.http, staff))
+            await parts.enter_async_context(running_staff_http(config.http, staff, share=worker is not None))
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         meters.store_up = True
         epoch = await _epoch(store)
@@ -185,14 +189,28 @@ async def running_server(
             await parts.enter_async_context(remote_keys.running())
         lag = tasks.create_task(loop_lag(clock, meters), name="loop-lag")
         parts.callback(lag.cancel)
-        gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random))
+        gateway_parts = _gateway_parts(config, node, tokens, meters, clock, random)
+        gateway = Gateway(config.gateway, gateway_parts, share_port=worker is not None)
         await parts.enter_async_context(gateway.running())
         ports["gateway"] = gateway.port
         numbers = NodeNumbers(node.name, bus, clock, count=partial(_count, node, gateway, meters), drain=stop)
         await parts.enter_async_context(numbers.running())
         desk.parts = DeskParts(store=store, router=node.router, membership=node.membership, numbers=numbers)
         status.node, status.starting = node, ""
-        yield Server(node, gateway, http_port, status)
+        yield Server(node, gateway, http_port, status, leave_http)
+
+
+@asynccontextmanager
+async def _http(
+    config: Config, parts: HttpParts, worker: Worker | None
+) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """The HTTP port, and what leaves it to the other workers, where there are any."""
+    if worker is None:
+        async with running_http(config.http, parts) as port:
+            yield port, lambda: None
+    else:
+        async with running_worker_http(config.http, parts, worker) as leave:
+            yield config.http.port, leave
 
 
 def _count(node: Node, gateway: Gateway, meters: Meters) -> Counted:

@@ -55,12 +55,15 @@ class GatewayParts(Struct, frozen=True, kw_only=True):
 class Gateway:
     """Accepts connections (it is their ``Door``) and knows the sessions of this node."""
 
-    def __init__(self, config: GatewayConfig, parts: GatewayParts) -> None:
+    def __init__(self, config: GatewayConfig, parts: GatewayParts, *, share_port: bool = False) -> None:
         self.port = 0
         """The bound port; 0 while it is not bound."""
         self.draining = False
         self._config = config
         self._parts = parts
+        self._share_port = share_port
+        """Whether other nodes of this machine listen there as well."""
+        self._acceptor: Acceptor | None = None
         self._meters = parts.meters
         self._options = SessionOptions(outbound_bytes=config.outbound_bytes, log_requests=parts.log_requests)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,8 +83,11 @@ class Gateway:
         loop = self._loop = asyncio.get_running_loop()
         max_bytes = self._config.message_bytes * FRAME_FACTOR
         config = self._config
-        async with Acceptor(config.host, config.port, lambda: Connection(self, loop, max_bytes)).running() as acceptor:
-            self.port = acceptor.port
+        door = Acceptor(
+            config.host, config.port, lambda: Connection(self, loop, max_bytes), share=self._share_port
+        )
+        async with door.running() as self._acceptor:
+            self.port = door.port
             log.info("gateway.listening", host=config.host, port=self.port)
             try:
                 yield self
@@ -95,8 +101,10 @@ class Gateway:
         return len(self._by_generation)
 
     def refuse(self) -> None:
-        """Take no more connections."""
+        """Take no more connections; where others share the port, leave it to them."""
         self.draining = True
+        if self._share_port and self._acceptor is not None:
+            self._acceptor.leave()
 
     async def drain(self, within_s: float) -> None:
         """Have every client go elsewhere, some at a time: each comes back at once, and others are not swamped. Where

@@ -98,6 +98,8 @@ class HttpParts(Struct, frozen=True, kw_only=True):
     """More routes: those of staff. With them comes the page of the API."""
     pages: Path = FOLDER
     """Folder of the demo page."""
+    operator_routes: Sequence[ControllerRouterHandler] | None = None
+    """Health and metrics in the place of this node's own."""
 
 
 class Readiness(Struct, frozen=True):
@@ -116,30 +118,34 @@ class PageConfig(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
-    """Serve while this is open; yields the bound port.
+async def running_http(config: Http, parts: HttpParts, *, share: bool = False) -> AsyncIterator[int]:
+    """Serve while this is open; yields the bound port. ``share``: other processes listen there as well.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    async with _listening(config, config.host, config.port, make_app(parts)) as port:
+    listener = _bind(config.host, config.port, share=share)
+    async with _listening(config, listener, make_app(parts)) as port:
         yield port
 
 
 @asynccontextmanager
-async def running_staff_http(config: Http, routes: Sequence[ControllerRouterHandler]) -> AsyncIterator[int]:
-    """Serve the staff API at ``http.staff_address`` while this is open; yields the bound port.
+async def running_staff_http(
+    config: Http, routes: Sequence[ControllerRouterHandler], *, share: bool = False
+) -> AsyncIterator[int]:
+    """Serve the staff API at ``http.staff_address`` while this is open; yields the bound port. ``share`` as above.
 
     Raises:
         OSError: the address cannot be bound.
     """
     host, port = split_address(config.staff_address)
-    async with _listening(config, host, port, _app([*routes, *docs_routes(routes, files=True)])) as bound:
+    listener = _bind(host, port, share=share)
+    async with _listening(config, listener, _app([*routes, *docs_routes(routes, files=True)])) as bound:
         yield bound
 
 
 @asynccontextmanager
-async def _listening(config: Http, host: str, port: int, app: Litestar) -> AsyncIterator[int]:
+async def _listening(config: Http, listener: socket.socket, app: Litestar) -> AsyncIterator[int]:
     server = _Server(
         uvicorn.Config(
             _traced(app),
@@ -155,7 +161,6 @@ async def _listening(config: Http, host: str, port: int, app: Litestar) -> Async
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    listener = _bind(host, port)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(server.serve(sockets=[listener]), name="http")
         try:
@@ -169,7 +174,8 @@ async def _listening(config: Http, host: str, port: int, app: Litestar) -> Async
 
 def make_app(parts: HttpParts) -> Litestar:
     """All routes as one application."""
-    handlers: list[ControllerRouterHandler] = [*_operator_routes(parts), *_sign_in_routes(parts)]
+    operator = _operator_routes(parts) if parts.operator_routes is None else parts.operator_routes
+    handlers: list[ControllerRouterHandler] = [*operator, *_sign_in_routes(parts)]
     handlers += parts.routes
     if parts.dev or parts.routes:
         handlers += docs_routes(tuple(handlers), files=not parts.dev)
@@ -195,12 +201,18 @@ def _app(handlers: Sequence[ControllerRouterHandler], cors: CORSConfig | None = 
     )
 
 
-def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
+def healthz_route() -> ControllerRouterHandler:
+    """Whether the process runs."""
+
     @get("/healthz")
     async def healthz() -> Response[dict[str, str]]:
         """Whether the process runs; a supervisor restarts it when this does not answer."""
         return Response({"status": "ok"}, headers=PRIVATE)
 
+    return healthz
+
+
+def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
     @get("/readyz")
     async def readyz() -> Response[Readiness]:
         """Whether the node should get traffic: 200, or 503 with the reasons. Notes say what goes badly either way."""
@@ -214,7 +226,7 @@ def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
         text = generate_latest(parts.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 
-    return [healthz, readyz, metrics]
+    return [healthz_route(), readyz, metrics]
 
 
 def _sign_in_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
@@ -252,9 +264,9 @@ def _traced(app: Litestar) -> Asgi:
     return traced
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, share: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host.strip("[]"), port), family=family, backlog=512)
+    return socket.create_server((host.strip("[]"), port), family=family, backlog=512, reuse_port=share)
 
 
 class _InTime(H11Protocol):

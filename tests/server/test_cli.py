@@ -16,6 +16,7 @@ from server.cli import App, main
 from server.config import Config, ConfigError
 from server.config_reference import reference
 from server.doctor import Finding
+from server.workers.place import Worker
 from storage import MigrationMismatch, StoreDown, StoreLocked
 from tests.server.jwt_kit import SECRET
 
@@ -31,9 +32,11 @@ class RecordingApp:
         self.code = code
         self.config: Config | None = None
         self.loop = ""
+        self.worker: Worker | None = None
         self.findings: list[Finding] = []
 
-    async def serve(self, config: Config) -> int:
+    async def serve(self, config: Config, *, worker: Worker | None = None) -> int:
+        self.worker = worker
         self.loop = type(asyncio.get_running_loop()).__module__
         self._note(config)
         return self.code
