@@ -176,7 +176,16 @@ class _Parser(argparse.ArgumentParser):
 
 def _check_names(argv: Sequence[str]) -> None:
     """Refuse an unknown option before argparse takes its value for the command."""
-    known = {"--help", "--config", "--worker", "--ttl", "--name", "--scope", "--expires", *(option.name for option in OPTIONS)}
+    known = {
+        "--help",
+        "--config",
+        "--worker",
+        "--ttl",
+        "--name",
+        "--scope",
+        "--expires",
+        *(option.name for option in OPTIONS),
+    }
     for word in argv:
         name = word.partition("=")[0]
         if name.startswith("--") and name not in known:
@@ -247,7 +256,16 @@ def _plain(error: BaseException) -> BaseException | None:
 
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    clear = (ConfigError, StoreDown, StoreLocked, MigrationMismatch, SchemaBehind, WorkersFailed, GuildhallError, OSError)
+    clear = (
+        ConfigError,
+        StoreDown,
+        StoreLocked,
+        MigrationMismatch,
+        SchemaBehind,
+        WorkersFailed,
+        GuildhallError,
+        OSError,
+    )
     return error if isinstance(error, clear) else None
 
 

@@ -83,9 +83,7 @@ class Gateway:
         loop = self._loop = asyncio.get_running_loop()
         max_bytes = self._config.message_bytes * FRAME_FACTOR
         config = self._config
-        door = Acceptor(
-            config.host, config.port, lambda: Connection(self, loop, max_bytes), share=self._share_port
-        )
+        door = Acceptor(config.host, config.port, lambda: Connection(self, loop, max_bytes), share=self._share_port)
         async with door.running() as self._acceptor:
             self.port = door.port
             log.info("gateway.listening", host=config.host, port=self.port)
