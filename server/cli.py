@@ -176,19 +176,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _check_names(argv: Sequence[str]) -> None:
     """Refuse an unknown option before argparse takes its value for the command."""
-    known = {
-        "--help",
-        "--config",
-        "--worker",
-        "--ttl",
-        "--name",
-        "--scope",
-        "--expires",
-        *(option.name for option in OPTIONS),
-    }
+    known = {"--help", "--config", "--ttl", "--name", "--scope", "--expires", *(option.name for option in OPTIONS)}
     for word in argv:
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in known:
+        if name.startswith("--") and name not in known | {"--worker"}:
             raise ConfigError(f"option {name} is unknown; {choice(name, known)}")
 
 
@@ -256,16 +247,8 @@ def _plain(error: BaseException) -> BaseException | None:
 
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    clear = (
-        ConfigError,
-        StoreDown,
-        StoreLocked,
-        MigrationMismatch,
-        SchemaBehind,
-        WorkersFailed,
-        GuildhallError,
-        OSError,
-    )
+    told = (ConfigError, WorkersFailed, GuildhallError, OSError)
+    clear = (*told, StoreDown, StoreLocked, MigrationMismatch, SchemaBehind)
     return error if isinstance(error, clear) else None
 
 

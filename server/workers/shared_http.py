@@ -67,7 +67,7 @@ class Neighbours:
 
         @get("/readyz")
         async def readyz() -> Response[Readiness]:
-            """Whether this machine should get traffic: 200 while any worker should. Notes name those that should not."""
+            """Whether this machine should get traffic: 200 while any worker should. Notes name the others."""
             found = readiness({**await self._ask("/readyz"), self._worker.number: self._own_readiness()})
             return Response(found, status_code=200 if found.ready else 503, headers=PRIVATE)
 

@@ -1,4 +1,4 @@
-"""Several nodes behind one port: who is started again and when, what the supervisor passes on, and how all of it ends."""
+"""Several nodes behind one port: who is started again and when, what the supervisor passes on, and how it all ends."""
 
 import asyncio
 import signal
@@ -198,7 +198,7 @@ async def test_one_that_cannot_be_kept_running_ends_all_with_the_reason(
         stage.puppets[-1].end(1)
         await clock.advance(LONGEST_PAUSE_S)
 
-    with pytest.raises(WorkersFailed, match="worker 1 ended 5 times in a row .* exit code 1"):
+    with pytest.raises(WorkersFailed, match=r"worker 1 ended 5 times in a row .* exit code 1"):
         await running.code()
     assert stage.puppets[0].signals == [signal.SIGTERM]
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import httpx
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.runtime.meters import Meters
@@ -61,8 +62,6 @@ def test_the_metrics_of_all_are_one_page_with_the_worker_as_a_label() -> None:
 
 
 def generated(meters: Meters) -> bytes:
-    from prometheus_client import generate_latest
-
     return generate_latest(registry_of(meters))
 
 

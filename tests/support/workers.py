@@ -8,26 +8,24 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from tests.support.nodes import START_S, NodeProcess
 
 WORKERS = 2
+UNASSIGNED = (20_000, 32_000)  # below what Linux gives to outgoing connections
 
 
 def free_ports(in_a_row: int) -> int:
-    """The first of some TCP ports, one after the other, that nobody listens on now."""
+    """The first of some TCP ports, one after the other, that nobody has now, nor gets for a connection to somebody."""
     while True:
-        with ExitStack() as probes, socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for more in range(1, in_a_row):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
-            except (OSError, OverflowError):
-                continue
+        port = SystemRandom().randrange(*UNASSIGNED)
+        with ExitStack() as probes, suppress(OSError):
+            for more in range(in_a_row):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
             return port
 
 
@@ -64,9 +62,9 @@ class Workers(NodeProcess):
         ]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything that was logged, by whomever; what the terminal is told in development mode is left out."""
+        """Everything that was logged, by whomever; not what the terminal is told, and why a process failed."""
         text = self.log.read_text("utf-8")
-        return [json.loads(line) for line in text.splitlines() if line and not line.startswith("  ")]
+        return [json.loads(line) for line in text.splitlines() if line and not line.startswith(("  ", "guildhall: "))]
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one kind."""
