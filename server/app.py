@@ -155,6 +155,8 @@ async def running_server(
             await parts.enter_async_context(running_staff_http(config.http, staff, share=worker is not None))
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         meters.store_up = True
+        if worker is not None and worker.before:
+            await _end_lease(store, worker.before)
         epoch = await _epoch(store)
         bus = CountedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch, meters)
         ranks = await parts.enter_async_context(open_ranks(config.bus.url, epoch))
@@ -311,6 +313,14 @@ async def _open(
             log.warning("store.not_reached", reason=str(error), retry_in_s=round(pause, 1))
             await clock.sleep(pause)
             tries += 1
+
+
+async def _end_lease(store: Store, node: str) -> None:
+    """Have others take over at once from a node whose process is known to have ended."""
+    try:
+        await store.renew(NodeRow(node, "", draining=True), 0.0)
+    except StoreDown as error:
+        log.warning("lease.not_released", reason=str(error), of=node)
 
 
 async def _epoch(store: Store) -> str:

@@ -172,8 +172,8 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     same on all nodes."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Processes on this machine that share both ports, each a node of its own named NAME.0, NAME.1 and so on; not
-    more than cores. More than one need MySQL and Redis, and Linux. Each worker also answers over HTTP at a port of
-    its own, those after `http.port`."""
+    more than cores. More than one need MySQL and Redis, and Linux. Each also tells its own health and metrics at a
+    port of its own, those after `http.port`."""
 
 
 class Actors(Struct, frozen=True, forbid_unknown_fields=True):

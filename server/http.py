@@ -130,6 +130,18 @@ async def running_http(config: Http, parts: HttpParts, *, share: bool = False) -
 
 
 @asynccontextmanager
+async def running_health_http(config: Http, port: int, parts: HttpParts) -> AsyncIterator[int]:
+    """Serve health and metrics of this node alone, and nothing else, at another port; yields the bound one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    listener = _bind(config.host, port, share=False)
+    async with _listening(config, listener, _app(_operator_routes(parts))) as bound:
+        yield bound
+
+
+@asynccontextmanager
 async def running_staff_http(
     config: Http, routes: Sequence[ControllerRouterHandler], *, share: bool = False
 ) -> AsyncIterator[int]:

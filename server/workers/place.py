@@ -27,16 +27,18 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     number: int
     """From 0; stays the same when the worker is started again."""
     name: str
-    """Of the node; new at each start, as what a dead node has owned waits for the end of its lease."""
+    """Of the node; new at each start, so that the others notice that there is a new one."""
     gateway_port: int
     http_port: int
     """Both are shared with the other workers."""
     own_ports: tuple[int, ...]
-    """Where each worker alone answers over HTTP, by number."""
+    """Where each worker tells its own health and metrics, by number."""
+    before: str = ""
+    """Name of the node that this worker was in its last life, which has ended for certain."""
 
     @property
     def own_port(self) -> int:
-        """Where this worker alone answers over HTTP."""
+        """Where this worker tells its own."""
         return self.own_ports[self.number]
 
     def settings(self, config: Config) -> Config:

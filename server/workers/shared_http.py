@@ -1,4 +1,4 @@
-"""HTTP of a worker: all of it at the port that the workers share, and once more at a port of its own.
+"""HTTP of a worker: all of it at the port that the workers share, and its own health at a port of its own.
 
 Who asks at the shared port gets any worker, so health and metrics there are those of all: the one that was asked asks
 the others at their own ports. A probe and a scrape configuration made for a single node go on to work.
@@ -16,7 +16,7 @@ from msgspec import structs
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from server.config import Http
-from server.http import PRIVATE, HttpParts, Readiness, healthz_route, running_http
+from server.http import PRIVATE, HttpParts, Readiness, healthz_route, running_health_http, running_http
 from server.workers.place import Worker
 
 PATIENCE_S = 1.0  # for the answer of another worker of this machine; probes wait for three seconds
@@ -45,7 +45,7 @@ async def running_worker_http(config: Http, parts: HttpParts, worker: Worker) ->
             up.set()
             await leaving.wait()
 
-    async with running_http(structs.replace(config, port=worker.own_port), parts), asyncio.TaskGroup() as tasks:
+    async with running_health_http(config, worker.own_port, parts), asyncio.TaskGroup() as tasks:
         tasks.create_task(share(), name="shared-http")
         await up.wait()
         try:

@@ -202,6 +202,7 @@ async def supervise(config: Config, command: Sequence[str] | None = None) -> int
                 gateway_port=ports.gateway,
                 http_port=ports.http,
                 own_ports=ports.own,
+                before=worker_name(config.node.name, number, times - 1) if times > 1 else "",
             )
             words = (*command, "--worker", msgspec.json.encode(place).decode())
             # A session of its own: Ctrl-C at the terminal is for the supervisor, which passes it on once.
