@@ -24,6 +24,9 @@ log = structlog.get_logger()
 AT_ONCE_S = 10.0  # a worker that ends so soon after its start will probably do so again
 AT_ONCE_TIMES = 5  # in a row; with the pauses, the whole gives up after some 10 s
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+TOLD = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
+"""Exit codes of a worker that what it was sent has ended: before it was up, or when it had nothing more to do but exit.
+In between it handles both signals."""
 WRONG_SETTINGS = 2  # exit code; trying again would change nothing
 
 
@@ -106,7 +109,7 @@ class Supervisor:
     def stop(self) -> None:
         """Have all drain (SIGTERM); the second time, have them hurry (SIGINT)."""
         hurry = self._stopping.is_set()
-        log.info("supervisor.hurrying" if hurry else "supervisor.stopping", workers=len(self._children))
+        log.info("supervisor.stopping", workers=len(self._children), hurry=hurry)
         self._stopping.set()
         self.pass_on(signal.SIGINT if hurry else signal.SIGTERM)
 
@@ -137,8 +140,7 @@ class Supervisor:
                 return
 
     def _stopped(self, number: int, code: int) -> None:
-        # It handles SIGTERM as soon as there is anything to lose.
-        shown = 0 if code == -signal.SIGTERM else shell_code(code)
+        shown = 0 if code in TOLD else shell_code(code)
         self._codes.append(shown)
         log.info("worker.stopped", worker=number, code=shown)
 

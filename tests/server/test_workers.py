@@ -143,12 +143,15 @@ async def test_the_worst_exit_code_is_the_whole_ones(running: Running, stage: St
     assert await running.code() == 128 + signal.SIGSEGV
 
 
-async def test_one_that_sigterm_ends_before_it_was_up_has_ended_well(running: Running, stage: Stage) -> None:
+@pytest.mark.parametrize("code", [-signal.SIGTERM, -signal.SIGINT, 130])
+async def test_one_that_is_told_before_it_was_up_or_when_it_was_done_has_ended_well(
+    running: Running, stage: Stage, code: int
+) -> None:
     for puppet in stage.puppets:
         puppet._stubborn = True
     running.supervisor.stop()
     for puppet in stage.puppets:
-        puppet.end(-signal.SIGTERM)
+        puppet.end(code)
 
     assert await running.code() == 0
 
