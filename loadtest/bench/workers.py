@@ -210,6 +210,7 @@ async def _room(place: Site, number: int, members: int, on: int | None, owned_by
     """A room on one worker or on all; with ``owned_by``, one whose actor lives there (a name is looked for)."""
     run = f"{int(now() * 1000) % 10**8}"
     clients = [await _member(place, f"w{run}r{number}x{n}", on) for n in range(members)]
+    channel = ""
     for attempt in range(64):
         channel = f"room:{run}x{number}x{attempt}"
         await _join(clients[0], channel)
