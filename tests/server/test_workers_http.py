@@ -73,7 +73,7 @@ class Nobody:
     async def device(self, device_id: str, *, address: str) -> SignedIn:
         raise NotImplementedError
 
-    refresh = device  # type: ignore[assignment]
+    refresh = device
 
 
 class Machine:
