@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -118,8 +118,10 @@ async def test_a_sigterm_that_all_processes_get_is_one_and_hurries_nobody(machin
     """A service manager sends SIGTERM to each process of the unit, and the supervisor passes its own on."""
     async with silent(machine.url):
         machine.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(machine.wait_event, "server.draining", 2)
         for pid in machine.worker_pids():
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         assert await asyncio.to_thread(machine.process.wait, 60) == 0, machine.tail()
     assert max(drains(machine)) >= LAST_WORDS_S
 
