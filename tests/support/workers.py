@@ -79,9 +79,8 @@ class Workers(NodeProcess):
 
     def stop(self) -> None:
         """End all of them if they still run."""
-        pids = self.worker_pids() if self.log.exists() else []
         super().stop()
-        for pid in pids:
+        for pid in self.worker_pids() if self.log.exists() else []:
             assert gone(pid, 20.0), f"worker {pid} has outlived its supervisor: {self.tail()}"
 
 
