@@ -11,7 +11,7 @@ The header comes before TLS, so it is read from the socket itself. Both together
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -41,6 +41,8 @@ class Entrance(Struct, frozen=True, kw_only=True):
     """What a connection passes before it has a protocol. Nothing by default."""
 
     tls: Certificate | None = None
+    share: bool = False
+    """Whether other processes listen there as well, each with a queue of its own (SO_REUSEPORT)."""
     proxies: Proxies | None = None
     """Peers whose connections begin with a PROXY header; None: nobody's do."""
     admit: Callable[[str], bool] = lambda _address: True
@@ -93,6 +95,8 @@ class Acceptor:
             self._listeners.append(listener)
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._entrance.share:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
@@ -104,10 +108,22 @@ class Acceptor:
         """Connections that have no protocol yet."""
         return len(self._entering)
 
+    def leave(self) -> None:
+        """Listen no more: new connections go to the others that share the port. Those that wait in the kernel's queue
+        are taken first, as closing it would reset them."""
+        for listener in self._listeners:
+            with suppress(OSError):
+                while True:
+                    self._open_soon(*listener.accept())
+        self._close()
+
     def stop_listening(self) -> None:
         """Take nobody more; who is still entering is cut."""
         for task in self._entering:
             task.cancel()
+        self._close()
+
+    def _close(self) -> None:
         while self._listeners:
             listener = self._listeners.pop()
             self._loop.remove_reader(listener)
@@ -124,10 +140,13 @@ class Acceptor:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(OUT_OF_FILES_S, self._again, listener)
                 return
-            taken.setblocking(False)
-            task = self._tasks.create_task(self._open(taken, str(peer[0])), name="accept")
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            self._open_soon(taken, peer)
+
+    def _open_soon(self, taken: socket.socket, peer: tuple[Any, ...]) -> None:
+        taken.setblocking(False)
+        task = self._tasks.create_task(self._open(taken, str(peer[0])), name="accept")
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
 
     def _again(self, listener: socket.socket) -> None:
         if listener in self._listeners:

@@ -37,6 +37,8 @@ from server.status import Status
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.tls import open_certificate
 from server.welcome import WelcomeOptions, Welcomer
+from server.workers.place import Worker
+from server.workers.shared_http import running_worker_http
 from storage import NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
 from storage import migrate as migrate_store
 
@@ -47,21 +49,22 @@ LOOK_AGAIN_S = 2.0  # the doctor believes what it sees twice: by then what was o
 SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 
 
-async def serve(config: Config, features: Features = FEATURES) -> int:
+async def serve(config: Config, features: Features = FEATURES, *, worker: Worker | None = None) -> int:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal hurries. Returns the exit code.
 
-    ``features``, here and below: the rooms that the node has.
+    ``features``, here and below: the rooms that the node has. ``worker``: its place among several behind one port.
     """
     configure_logging(config.log, dev=config.auth.dev)
     allow_many_sockets()
-    stop, hurry = signals()
+    stop, hurry = signals(supervised=worker is not None)
     async with AsyncExitStack() as up:
-        server = await unless(stop, up.enter_async_context(running_server(config, stop=stop.set, features=features)))
+        starting = running_server(config, stop=stop.set, features=features, worker=worker)
+        server = await unless(stop, up.enter_async_context(starting))
         if server is None:
             log.info("server.stopped", while_starting=True)
             return 0
         settle_collector()
-        if config.auth.dev:
+        if config.auth.dev and (worker is None or worker.number == 0):
             _say_where(config, server)
         await stop.wait()
         log.info("server.draining", sessions=server.gateway.sessions)
@@ -99,15 +102,19 @@ async def doctor(config: Config, clock: Clock | None = None) -> list[Finding]:
 class Server:
     """A node with its ports."""
 
-    def __init__(self, node: Node, gateway: Gateway, http_port: int, status: Status) -> None:
+    def __init__(
+        self, node: Node, gateway: Gateway, http_port: int, status: Status, leave_http: Callable[[], None]
+    ) -> None:
         self.node = node
         self.gateway = gateway
         self.http_port = http_port
         self._status = status
+        self._leave_http = leave_http
 
     async def drain(self, within_s: float) -> None:
         """See ``server.lifetime.drain``."""
         self._status.draining = True
+        self._leave_http()
         if not await drain(self.node, self.gateway, within_s):
             log.warning("server.drain_incomplete", actors=len(self.node.host.activations))
 
@@ -118,6 +125,7 @@ async def running_server(
     clock: Clock | None = None,
     stop: Callable[[], None] = lambda: None,
     features: Features = FEATURES,
+    worker: Worker | None = None,
 ) -> AsyncIterator[Server]:
     """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down.
 
@@ -131,7 +139,7 @@ async def running_server(
     random = SystemRandom()
     meters, status = Meters(), Status()
     certificate = await asyncio.to_thread(open_certificate, config.edge, clock, meters)
-    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies))
+    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies), share=worker is not None)
     plan = blueprint(features)
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}
@@ -141,26 +149,23 @@ async def running_server(
         if certificate is not None:
             await parts.enter_async_context(at_hangup(certificate.reload))
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
-        http_port = await parts.enter_async_context(
-            running_http(
-                config.http,
-                HttpParts(
-                    ready=status.reasons,
-                    notes=status.notes,
-                    registry=registry_of(meters),
-                    sign_in=sign_in,
-                    gateway_port=lambda: ports["gateway"],
-                    dev=config.auth.dev,
-                    origins=config.gateway.origins or (),
-                    routes=() if config.http.staff_address else staff,
-                ),
-                door,
-            )
+        http_parts = HttpParts(
+            ready=status.reasons,
+            notes=status.notes,
+            registry=registry_of(meters),
+            sign_in=sign_in,
+            gateway_port=lambda: ports["gateway"],
+            dev=config.auth.dev,
+            origins=config.gateway.origins or (),
+            routes=() if config.http.staff_address else staff,
         )
+        http_port, leave_http = await parts.enter_async_context(_http(config, http_parts, door, worker))
         if config.http.staff_address:
             await parts.enter_async_context(running_staff_http(config.http, staff, door))
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         meters.store_up = True
+        if worker is not None and worker.before:
+            await _end_lease(store, worker.before)
         epoch = await _epoch(store)
         bus = CountedBus(await parts.enter_async_context(open_bus(config.bus.url)), epoch, meters)
         ranks = await parts.enter_async_context(open_ranks(config.bus.url, epoch))
@@ -195,14 +200,28 @@ async def running_server(
             await parts.enter_async_context(remote_keys.running())
         lag = tasks.create_task(loop_lag(clock, meters), name="loop-lag")
         parts.callback(lag.cancel)
-        gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random, door))
+        gateway_parts = _gateway_parts(config, node, tokens, meters, clock, random, door)
+        gateway = Gateway(config.gateway, gateway_parts, share_port=worker is not None)
         await parts.enter_async_context(gateway.running())
         ports["gateway"] = gateway.port
         numbers = NodeNumbers(node.name, bus, clock, count=partial(_count, node, gateway, meters), drain=stop)
         await parts.enter_async_context(numbers.running())
         desk.parts = DeskParts(store=store, router=node.router, membership=node.membership, numbers=numbers)
         status.node, status.starting = node, ""
-        yield Server(node, gateway, http_port, status)
+        yield Server(node, gateway, http_port, status, leave_http)
+
+
+@asynccontextmanager
+async def _http(
+    config: Config, parts: HttpParts, door: HttpDoor, worker: Worker | None
+) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """The HTTP port, and what leaves it to the other workers, where there are any."""
+    if worker is None:
+        async with running_http(config.http, parts, door) as port:
+            yield port, lambda: None
+    else:
+        async with running_worker_http(config.http, parts, door, worker) as leave:
+            yield config.http.port, leave
 
 
 def _count(node: Node, gateway: Gateway, meters: Meters) -> Counted:
@@ -311,6 +330,14 @@ async def _open(
             log.warning("store.not_reached", reason=str(error), retry_in_s=round(pause, 1))
             await clock.sleep(pause)
             tries += 1
+
+
+async def _end_lease(store: Store, node: str) -> None:
+    """Have others take over at once from a node whose process is known to have ended."""
+    try:
+        await store.renew(NodeRow(node, "", draining=True), 0.0)
+    except StoreDown as error:
+        log.warning("lease.not_released", reason=str(error), of=node)
 
 
 async def _epoch(store: Store) -> str:

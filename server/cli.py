@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Protocol, cast
 from protocol.errors import GuildhallError
 from server.config import Config, ConfigError, check_serving
 from server.config_sources import OPTIONS, choice, load
+from server.workers.place import Worker, WorkersFailed, check_workers, end_with_supervisor, parse_worker, stop_s
 
 DONE, FAILED, WRONG_SETTINGS = 0, 1, 2
 COMMANDS = ("serve", "migrate", "token", "key", "inspect", "doctor")
@@ -21,8 +22,8 @@ class App(Protocol):
     """What the commands need of ``server.app``; loaded late, so that wrong settings are answered at
     once."""
 
-    def serve(self, config: Config) -> Coroutine[Any, Any, int]:
-        """Run a node until it is told to stop; returns the exit code."""
+    def serve(self, config: Config, *, worker: Worker | None = None) -> Coroutine[Any, Any, int]:
+        """Run a node until it is told to stop; returns the exit code. ``worker``: its place among several."""
         ...
 
     def migrate(self, config: Config) -> Coroutine[Any, Any, list[str]]:
@@ -66,6 +67,7 @@ def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable
         return _token(config, **given)
     if command == "serve":
         check_serving(config)
+        check_workers(config)
     _check_urls(config)
     match command:
         case "migrate":
@@ -79,7 +81,19 @@ def _run(command: str, config: Config, given: dict[str, Any], load_app: Callable
         case "doctor":
             return _doctor(config, load_app())
         case _:
-            return int(_loop(load_app().serve(config)))
+            return _serve(config, load_app, **given)
+
+
+def _serve(config: Config, load_app: Callable[[], App], worker: str | None = None) -> int:
+    if worker is not None:
+        place = parse_worker(worker)
+        end_with_supervisor(place, stop_s(config.gateway.drain_s))
+        return int(_loop(load_app().serve(place.settings(config), worker=place)))
+    if config.node.workers > 1:
+        from server.workers.supervisor import supervise  # noqa: PLC0415 - as App
+
+        return int(_loop(supervise(config)))
+    return int(_loop(load_app().serve(config)))
 
 
 def _check_urls(config: Config) -> None:
@@ -165,13 +179,14 @@ def _check_names(argv: Sequence[str]) -> None:
     known = {"--help", "--config", "--ttl", "--name", "--scope", "--expires", *(option.name for option in OPTIONS)}
     for word in argv:
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in known:
+        if name.startswith("--") and name not in known | {"--worker"}:
             raise ConfigError(f"option {name} is unknown; {choice(name, known)}")
 
 
 def _parser() -> argparse.ArgumentParser:
     shared = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    shared.add_argument("--worker", help=argparse.SUPPRESS)  # a supervisor's, for the processes that it starts
     for option in OPTIONS:
         if option.name == "--dev":
             shared.add_argument(option.name, action="store_const", const="true", help=option.help)
@@ -232,7 +247,8 @@ def _plain(error: BaseException) -> BaseException | None:
 
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    clear = (ConfigError, StoreDown, StoreLocked, MigrationMismatch, SchemaBehind, GuildhallError, OSError)
+    told = (ConfigError, WorkersFailed, GuildhallError, OSError)
+    clear = (*told, StoreDown, StoreLocked, MigrationMismatch, SchemaBehind)
     return error if isinstance(error, clear) else None
 
 

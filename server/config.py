@@ -187,6 +187,10 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: Annotated[float, Meta(ge=0.2, le=300)] = 10.0
     """Seconds after which other nodes may take over the actors of a node that was not heard. The
     same on all nodes."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Processes on this machine that share both ports, each a node of its own named NAME.0, NAME.1 and so on; not
+    more than cores. More than one need MySQL and Redis, and Linux. Each also tells its own health and metrics at a
+    port of its own, those after `http.port`."""
 
 
 class Actors(Struct, frozen=True, forbid_unknown_fields=True):

@@ -56,6 +56,7 @@ OPTIONS = (
     Option("--limits", ("limits.enabled",), "enforce rate limits: on or off"),
     Option("--lease", ("node.lease_s",), "seconds after which a silent node's actors are taken over"),
     Option("--node", ("node.name",), "name of this node"),
+    Option("--workers", ("node.workers",), "nodes on this machine behind one port, each a process; not on SQLite"),
     Option("--log-level", ("log.level",), "debug, info, warning or error"),
 )
 

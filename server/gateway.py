@@ -59,12 +59,15 @@ class GatewayParts(Struct, frozen=True, kw_only=True):
 class Gateway:
     """Accepts connections (it is their ``Door``) and knows the sessions of this node."""
 
-    def __init__(self, config: GatewayConfig, parts: GatewayParts) -> None:
+    def __init__(self, config: GatewayConfig, parts: GatewayParts, *, share_port: bool = False) -> None:
         self.port = 0
         """The bound port; 0 while it is not bound."""
         self.draining = False
         self._config = config
         self._parts = parts
+        self._share_port = share_port
+        """Whether other nodes of this machine listen there as well."""
+        self._acceptor: Acceptor | None = None
         self._meters = parts.meters
         self._origins = Origins(config.origins, dev=parts.dev)
         self._unnamed = False
@@ -88,6 +91,7 @@ class Gateway:
         config = self._config
         entrance = Entrance(
             tls=self._parts.certificate,
+            share=self._share_port,
             proxies=self._parts.proxies if config.proxy_protocol else None,
             admit=lambda address: self.admit(address) is None,
             lost=Connection.never_made,
@@ -96,8 +100,8 @@ class Gateway:
         def made(arrival: Arrival) -> Connection:
             return Connection(self, loop, max_bytes, arrival)
 
-        async with Acceptor(config.host, config.port, made, entrance).running() as acceptor:
-            self.port = acceptor.port
+        async with Acceptor(config.host, config.port, made, entrance).running() as self._acceptor:
+            self.port = self._acceptor.port
             log.info("gateway.listening", host=config.host, port=self.port)
             try:
                 yield self
@@ -111,8 +115,10 @@ class Gateway:
         return len(self._by_generation)
 
     def refuse(self) -> None:
-        """Take no more connections."""
+        """Take no more connections; where others share the port, leave it to them."""
         self.draining = True
+        if self._share_port and self._acceptor is not None:
+            self._acceptor.leave()
 
     async def drain(self, within_s: float) -> None:
         """Have every client go elsewhere, some at a time: each comes back at once, and others are not swamped. Where

@@ -17,7 +17,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.config.cors import CORSConfig
 from litestar.params import Body
 from litestar.types import ControllerRouterHandler
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -101,6 +101,8 @@ class HttpParts(Struct, frozen=True, kw_only=True):
     """More routes: those of staff. With them comes the page of the API."""
     pages: Path = FOLDER
     """Folder of the demo page."""
+    operator_routes: Sequence[ControllerRouterHandler] | None = None
+    """Health and metrics in the place of this node's own."""
 
 
 class HttpDoor(Struct, frozen=True, kw_only=True):
@@ -110,6 +112,8 @@ class HttpDoor(Struct, frozen=True, kw_only=True):
     """None: without TLS."""
     proxies: Proxies = Proxies()
     """Who is believed when it says who the client is."""
+    share: bool = False
+    """Whether other processes listen there as well."""
 
 
 class Readiness(Struct, frozen=True):
@@ -136,6 +140,18 @@ async def running_http(config: Http, parts: HttpParts, door: HttpDoor | None = N
     """
     async with _listening(config, config.host, config.port, make_app(parts), door or HttpDoor()) as port:
         yield port
+
+
+@asynccontextmanager
+async def running_health_http(config: Http, port: int, parts: HttpParts) -> AsyncIterator[int]:
+    """Serve health and metrics of this node alone, and nothing else, at another port; yields the bound one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    plain = structs.replace(config, proxy_protocol=False)
+    async with _listening(plain, config.host, port, _app(_operator_routes(parts)), HttpDoor()) as bound:
+        yield bound
 
 
 @asynccontextmanager
@@ -171,6 +187,7 @@ async def _listening(config: Http, host: str, port: int, app: Litestar, door: Ht
     )
     entrance = Entrance(
         tls=door.certificate,
+        share=door.share,
         proxies=door.proxies if config.proxy_protocol else None,
         admit=lambda _address: server.connections + acceptor.entering <= CONCURRENT,
     )
@@ -188,7 +205,8 @@ async def _listening(config: Http, host: str, port: int, app: Litestar, door: Ht
 
 def make_app(parts: HttpParts) -> Litestar:
     """All routes as one application."""
-    handlers: list[ControllerRouterHandler] = [*_operator_routes(parts), *_sign_in_routes(parts)]
+    operator = _operator_routes(parts) if parts.operator_routes is None else parts.operator_routes
+    handlers: list[ControllerRouterHandler] = [*operator, *_sign_in_routes(parts)]
     handlers += parts.routes
     if parts.dev or parts.routes:
         handlers += docs_routes(tuple(handlers), files=not parts.dev)
@@ -214,12 +232,18 @@ def _app(handlers: Sequence[ControllerRouterHandler], cors: CORSConfig | None = 
     )
 
 
-def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
+def healthz_route() -> ControllerRouterHandler:
+    """Whether the process runs."""
+
     @get("/healthz")
     async def healthz() -> Response[dict[str, str]]:
         """Whether the process runs; a supervisor restarts it when this does not answer."""
         return Response({"status": "ok"}, headers=PRIVATE)
 
+    return healthz
+
+
+def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
     @get("/readyz")
     async def readyz() -> Response[Readiness]:
         """Whether the node should get traffic: 200, or 503 with the reasons. Notes say what goes badly either way."""
@@ -233,7 +257,7 @@ def _operator_routes(parts: HttpParts) -> list[ControllerRouterHandler]:
         text = generate_latest(parts.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 
-    return [healthz, readyz, metrics]
+    return [healthz_route(), readyz, metrics]
 
 
 def _sign_in_routes(parts: HttpParts) -> list[ControllerRouterHandler]:

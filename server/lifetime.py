@@ -19,16 +19,17 @@ def allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """(stop, hurry): set by the first and the second SIGTERM or SIGINT."""
+def signals(*, supervised: bool = False) -> tuple[asyncio.Event, asyncio.Event]:
+    """(stop, hurry): set by the first and the second SIGTERM or SIGINT. ``supervised``: only SIGINT is a second one, as
+    service managers send SIGTERM to all processes at once, and the supervisor passes its own on."""
     stop, hurry = asyncio.Event(), asyncio.Event()
 
     def asked() -> None:
         (hurry if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
+    loop.add_signal_handler(signal.SIGTERM, stop.set if supervised else asked)
+    loop.add_signal_handler(signal.SIGINT, asked)
     return stop, hurry
 
 

@@ -12,7 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from server import acceptor
-from server.acceptor import AT_ONCE, Acceptor
+from server.acceptor import AT_ONCE, Acceptor, Entrance
+
+SHARED = Entrance(share=True)
 
 
 class Guest(asyncio.Protocol):
@@ -109,3 +111,29 @@ async def test_an_address_that_is_taken_is_said() -> None:
         with pytest.raises(OSError, match="in use"):
             async with Acceptor("127.0.0.1", door.port, lambda _: asyncio.Protocol()).running():
                 pass
+
+
+async def test_who_waits_in_the_queue_of_a_port_that_is_left_is_still_let_in(inside: list[Guest]) -> None:
+    """Closing a listener resets what waits in its queue."""
+    async with Acceptor("127.0.0.1", 0, lambda _: Guest(inside), SHARED).running() as door:
+        guests = [knock(door) for _ in range(5 * AT_ONCE)]
+        door.leave()
+        await turns(inside, len(guests))
+        for guest in guests:
+            guest.close()
+        for let_in in inside:
+            let_in.transport.abort()
+
+
+async def test_a_shared_port_that_one_has_left_is_the_others(inside: list[Guest]) -> None:
+    mine: list[Guest] = []
+    async with Acceptor("127.0.0.1", 0, lambda _: Guest(mine), SHARED).running() as leaving:
+        async with Acceptor("127.0.0.1", leaving.port, lambda _: Guest(inside), SHARED).running() as door:
+            leaving.leave()
+            guests = [knock(door) for _ in range(32)]  # by chance one in two would have come to each
+            await turns(inside, len(guests))
+            assert not mine
+            for guest in guests:
+                guest.close()
+            for let_in in inside:
+                let_in.transport.abort()

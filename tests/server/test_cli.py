@@ -16,6 +16,7 @@ from server.cli import App, main
 from server.config import Config, ConfigError
 from server.config_reference import reference
 from server.doctor import Finding
+from server.workers.place import Worker
 from storage import MigrationMismatch, StoreDown, StoreLocked
 from tests.server.jwt_kit import SECRET
 
@@ -31,9 +32,11 @@ class RecordingApp:
         self.code = code
         self.config: Config | None = None
         self.loop = ""
+        self.worker: Worker | None = None
         self.findings: list[Finding] = []
 
-    async def serve(self, config: Config) -> int:
+    async def serve(self, config: Config, *, worker: Worker | None = None) -> int:
+        self.worker = worker
         self.loop = type(asyncio.get_running_loop()).__module__
         self._note(config)
         return self.code
@@ -232,3 +235,31 @@ def test_the_doctor_is_content_with_what_agrees(capsys: pytest.CaptureFixture[st
 
     assert main(["doctor"], load_app=loads(app)) == 0
     assert capsys.readouterr().out == "ok   leaderboard arena: 3 in both\n"
+
+
+WORKERS_ENV = ["--dev", "--store", "mysql://u:p@127.0.0.1/d", "--bus", "redis://127.0.0.1/0"]
+
+
+def test_workers_need_what_processes_can_share(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dev", "--workers", "2"], load_app=no_app) == 2
+    assert "need a database server" in capsys.readouterr().err
+    assert main([*WORKERS_ENV[:3], "--workers", "2"], load_app=no_app) == 2
+    assert "need a bus between processes" in capsys.readouterr().err
+
+
+def test_one_worker_is_a_node_like_any_other_and_needs_nothing() -> None:
+    app = RecordingApp()
+
+    assert main(["--dev", "--workers", "1"], load_app=loads(app)) == 0
+    assert app.worker is None
+
+
+@pytest.mark.parametrize("workers", ["0", "65", "two"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORKERS_ENV, "--workers", workers], load_app=no_app) == 2
+    assert "option --workers" in capsys.readouterr().err
+
+
+def test_a_place_that_was_typed_by_hand_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORKERS_ENV, "--workers", "2", "--worker", "1"], load_app=no_app) == 2
+    assert "is for the supervisor to give" in capsys.readouterr().err

@@ -36,6 +36,8 @@ class NodeProcess:
         self.log = folder / f"{name}.log"
         self.module = "server"
         """Run by ``python -m``."""
+        self.forked = True
+        """Whether the usual build may begin as a fork of one that is imported: it does not see its command line then."""
         self._options = options
         self._process: ForkedNode | subprocess.Popen[bytes] | None = None
 
@@ -54,10 +56,10 @@ class NodeProcess:
         arguments = ["serve", "--dev", *self._options]
         arguments += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GUILDHALL_")}
-        if self.module == "server":
+        if self.module == "server" and self.forked:
             self._process = ForkedNode(arguments, ROOT, environment, self.log)
         else:
-            self._process = _other_build(self.module, arguments, environment, self.log)
+            self._process = _by_command_line(self.module, arguments, environment, self.log)
         if wait:
             self.wait_ready()
 
@@ -99,10 +101,9 @@ class NodeProcess:
         return self.log.read_text(errors="replace")[-3000:]
 
 
-def _other_build(
+def _by_command_line(
     module: str, arguments: list[str], environment: dict[str, str], log: Path
 ) -> "subprocess.Popen[bytes]":
-    """The build that ``module`` is, which imports other things than this one."""
     command = [sys.executable, "-m", module, *arguments]
     with log.open("ab") as said:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)

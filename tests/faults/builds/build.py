@@ -14,6 +14,7 @@ from server.cli import main
 from server.config import Config
 from server.doctor import Finding
 from server.features import FEATURES
+from server.workers.place import Worker
 from storage import Migration
 
 Features = Sequence[Feature[Any]]
@@ -50,9 +51,9 @@ class Build:
     def __init__(self, features: Features) -> None:
         self._features = features
 
-    async def serve(self, config: Config) -> int:
+    async def serve(self, config: Config, *, worker: Worker | None = None) -> int:
         """Run a node."""
-        return await app.serve(config, self._features)
+        return await app.serve(config, self._features, worker=worker)
 
     async def migrate(self, config: Config) -> list[str]:
         """Bring the schema up to date."""
