@@ -37,7 +37,7 @@ class NodeProcess:
         self.module = "server"
         """Run by ``python -m``."""
         self.forked = True
-        """Whether the usual build may begin as a fork of one that is imported: it does not see its command line then."""
+        """Whether the usual build may be forked from a process that has imported it: it has no command line then."""
         self._options = options
         self._process: ForkedNode | subprocess.Popen[bytes] | None = None
 
