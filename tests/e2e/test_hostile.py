@@ -378,7 +378,6 @@ async def one_that_ends(server: Server, n: int) -> None:
 def held(server: Server) -> dict[str, int]:
     """What the node holds for its sessions."""
     gateway, node = server.gateway, server.node
-    admission = gateway._parts.admission
     live = 0
     for address, activation in node.host.activations.items():
         actor = activation.actor
@@ -391,5 +390,5 @@ def held(server: Server) -> dict[str, int]:
         "players": len(gateway._by_player),
         "streams": len(node.hub._streams.keys() - {"announce"}),  # which every node follows by itself
         "live in actors": live,
-        "admitted": admission.connections if admission else 0,
+        "admitted": gateway._parts.limits.admission.connections,
     }
