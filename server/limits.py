@@ -154,25 +154,21 @@ class RateLimits:
         rates = self._rates
         if rates.shed is not None:
             rates.shed(tag)
-        full_at = self._full_at
-        full_at = (max(now, full_at)) + rates.interval
+        full_at = max(now, self._full_at) + rates.interval
         wait = full_at - now - rates.reach
+        if wait > rates.interval:  # it was emptied at a slower rate, before a change, and begins anew
+            full_at, wait = now + rates.interval, 0.0
         kind = rates.kinds.get(tag)
         kind_full_at = 0.0
         if kind is not None:
             rate, interval, reach = kind
-            kind_full_at = self._kinds.get(tag, 0.0)
-            kind_full_at = (max(now, kind_full_at)) + interval
+            kind_full_at = max(now, self._kinds.get(tag, 0.0)) + interval
             kind_wait = kind_full_at - now - reach
+            if kind_wait > interval:
+                kind_full_at, kind_wait = now + interval, 0.0
             if kind_wait > 0 and kind_wait >= wait:
-                if kind_wait > interval:  # emptied at a slower rate, before a change: it begins anew
-                    del self._kinds[tag]
-                    return self.allow(now, tag)
                 raise self._refused(now, Short("session_kind", tag, rate, kind_wait))
         if wait > 0:
-            if wait > rates.interval:
-                self._full_at = now
-                return self.allow(now, tag)
             raise self._refused(now, Short("session", "a session", rates.settings.requests, wait))
         if self.player is not None:
             short = self.player.take(now, tag)

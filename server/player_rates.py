@@ -59,31 +59,41 @@ class PlayerBucket:
     def take(self, now: float, tag: str) -> Short | None:
         """Take one request; or say what is short, and take nothing."""
         rates = self._rates
-        full_at, wait = self._after_one(self._full_at, now, rates.interval, rates.reach)
+        interval = rates.interval * self.among
+        full_at = max(now, self._full_at) + interval
+        wait = full_at - now - rates.reach
         if wait > 0:
-            return Short("player", "a player", rates.settings.requests, wait)
-        rate = rates.settings.kinds.get(tag)
-        if rate is not None:
-            if self._kinds is None:
-                self._kinds = {}
-            kind_full_at, wait = self._after_one(self._kinds.get(tag, 0.0), now, rate.interval, rate.reach)
+            full_at, wait = self._look_closer(full_at, now, interval, rates.reach)
             if wait > 0:
-                return Short("player_kind", f"a player's {tag}", rate, wait)
-            self._kinds[tag] = kind_full_at
+                return Short("player", "a player", rates.settings.requests, wait)
+        kind = rates.kinds.get(tag)
+        if kind is not None:
+            short = self._take_kind(now, tag, kind)
+            if short is not None:
+                return short
         self._full_at = full_at
         return None
 
-    def _after_one(self, full_at: float, now: float, interval: float, reach: float) -> tuple[float, float]:
-        """When the bucket would be full after one more, at this node's share of the rate; and the wait until that may
-        be. One is always possible, however many nodes there are; a bucket that is emptier than the rate can make it
-        was emptied at a slower one, before a change, and begins anew."""
+    def _take_kind(self, now: float, tag: str, kind: tuple[Rate, float, float]) -> Short | None:
+        rate, interval, reach = kind
         interval *= self.among
-        reach = max(reach, interval)
-        after = max(now, full_at) + interval
-        wait = after - now - reach
-        if wait > interval:
-            return now + interval, 0.0
-        return after, wait
+        if self._kinds is None:
+            self._kinds = {}
+        full_at = max(now, self._kinds.get(tag, 0.0)) + interval
+        if full_at - now > reach:
+            full_at, wait = self._look_closer(full_at, now, interval, reach)
+            if wait > 0:
+                return Short("player_kind", f"a player's {tag}", rate, wait)
+        self._kinds[tag] = full_at
+        return None
+
+    @staticmethod
+    def _look_closer(full_at: float, now: float, interval: float, reach: float) -> tuple[float, float]:
+        """When a bucket is full after a take that seems not to be possible, and the wait until it is. One is always
+        possible, however many nodes share; a bucket that is emptier than the rate can make it was emptied at a slower
+        one, before a change, and begins anew."""
+        wait = full_at - now - max(reach, interval)
+        return (full_at, wait) if wait <= interval else (now + interval, 0.0)
 
     def full(self, now: float) -> bool:
         """Whether nothing would be lost by forgetting it."""
@@ -105,6 +115,7 @@ class PlayerRates:
         self.settings = settings
         self.interval = settings.requests.interval
         self.reach = settings.requests.reach
+        self.kinds = {tag: (rate, rate.interval, rate.reach) for tag, rate in settings.kinds.items()}
 
     def __len__(self) -> int:
         return len(self._buckets)
