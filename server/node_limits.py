@@ -87,14 +87,14 @@ class LimitsOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class LimitsShown(Struct, frozen=True, kw_only=True):
-    """The limits of the answering node."""
+    """The limits of the answering node; `configured` and `effective` have the sections of the configuration."""
 
     enforced: bool
     """False where `limits.enabled` is off."""
-    configured: Limits
+    configured: dict[str, Any]
     order: dict[str, Any]
     """What staff has set over it."""
-    effective: Limits
+    effective: dict[str, Any]
 
 
 class NodeLimits:
@@ -157,7 +157,10 @@ class NodeLimits:
     def shown(self) -> LimitsShown:
         """For staff."""
         return LimitsShown(
-            enforced=self.enforced, configured=self._configured, order=self.order, effective=self.effective
+            enforced=self.enforced,
+            configured=msgspec.to_builtins(self._configured),
+            order=self.order,
+            effective=msgspec.to_builtins(self.effective),
         )
 
 
