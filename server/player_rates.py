@@ -22,7 +22,7 @@ from protocol.errors import RateLimited
 from server.limits import Rate, Short
 
 KINDS: Final[dict[str, Rate]] = {
-    "hello": Rate(per_s=0.5, burst=20),  # a client that reconnects in a loop
+    "hello": Rate(per_s=1, burst=30),  # a client that reconnects in a loop
     "chat.send": Rate(per_s=10, burst=20),  # as for a session: nobody types on two devices
     "leaderboard.submit": Rate(per_s=5, burst=20),
     "wallet.give": Rate(per_s=1, burst=5),
