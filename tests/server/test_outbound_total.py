@@ -77,12 +77,12 @@ def test_who_is_being_closed_does_not_have_others_cut_as_well() -> None:
 
 
 def test_who_is_being_closed_for_its_own_bound_does_not_count() -> None:
-    own = Held(900_000)
-    node = Node(own, Held(300_000))
+    own = Held(300_000)
+    node = Node(own, Held(800_000))
     own.cut = True
 
     assert node.look().cut() == [own]
-    assert node.meters.outbound_waiting_bytes == 300_000
+    assert node.meters.outbound_waiting_bytes == 800_000
 
 
 def test_the_sum_is_taken_anew_as_bytes_are_written_without_being_told() -> None:

@@ -1,5 +1,6 @@
 """What a node turns away while its event loop is late, and that it takes it again."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -34,7 +35,7 @@ class Node:
     @property
     def turned_away(self) -> list[str]:
         """What does not pass now, of everything there is."""
-        asked = {
+        asked: dict[str, Callable[[], object]] = {
             "connection": lambda: self.shedder.shed_connection() is None,
             "new hello": lambda: self.shedder.shed_hello(resumes=False),
             "resuming hello": lambda: self.shedder.shed_hello(resumes=True),
