@@ -230,7 +230,7 @@ def _node_options(config: Config) -> NodeOptions:
     )
 
 
-def _gateway_parts(
+def _gateway_parts(  # noqa: PLR0913, PLR0917 - the composition
     config: Config,
     node: Node,
     tokens: Tokens,
