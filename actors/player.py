@@ -6,6 +6,7 @@ announcements) is also a row of the table ``players``; a sign-in writes it where
 """
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -278,6 +279,7 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
             locale=msg.client.locale,
             seen_ms=ctx.now_ms,
         )
+    nodes = _nodes_of(here)
     here.live.pop(ref.session, None)
     if before and before.ref != ref:
         ctx.close_session(before.ref, CloseCode.SIGNED_IN_ELSEWHERE, "resumed elsewhere")
@@ -285,16 +287,36 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
         oldest = here.live.pop(next(iter(here.live)))
         ctx.close_session(oldest.ref, CloseCode.SIGNED_IN_ELSEWHERE, f"more than {MAX_SESSIONS} sessions")
     here.live[ref.session] = OpenSession(ref, hello_ms, msg.client)
+    _share_rates(ctx, here, nodes, ref)
     return SessionOpened(session=ref.session, name=who.name, created=created, muted_until_ms=stands.muted_until_ms)
 
 
 @sessions.handles(SessionClose, key="player", internal=True)
-def close_session(_ctx: Context, here: Sessions, msg: SessionClose) -> SessionClosed:
+def close_session(ctx: Context, here: Sessions, msg: SessionClose) -> SessionClosed:
     """Forget a connection; a late word about an old one does not hit the one that resumed its session."""
     known = here.live.get(msg.session.session)
     if known and known.ref.generation == msg.session.generation:
+        nodes = _nodes_of(here)
         del here.live[msg.session.session]
+        _share_rates(ctx, here, nodes)
     return SessionClosed()
+
+
+def _nodes_of(here: Sessions) -> dict[str, SessionRef]:
+    """A session on each node that has any."""
+    return {opened.ref.node: opened.ref for opened in here.live.values()}
+
+
+def _share_rates(ctx: Context, here: Sessions, before: Collection[str], opened: SessionRef | None = None) -> None:
+    """Have the nodes that have sessions divide what the player may ask for, where that is not one and was not."""
+    nodes = _nodes_of(here)
+    told = nodes
+    if nodes.keys() == set(before):
+        told = {opened.node: opened} if opened is not None and len(nodes) > 1 else {}
+    elif len(nodes) == 1 and not before:
+        told = {}
+    for ref in told.values():
+        ctx.share_rates(ref, ctx.key, len(nodes))
 
 
 # For other rooms.

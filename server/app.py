@@ -10,13 +10,14 @@ from typing import Any
 
 import structlog
 
+from actors.limits import limits as limits_room
 from actors.runtime import Clock, Feature, NodeOptions, Outside, SystemClock
 from actors.runtime.backoff import Backoff
 from actors.runtime.host import HostOptions
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
 from actors.runtime.router import RouterOptions
-from protocol import Codec, Limits, Unavailable, digest
+from protocol import Codec, Limits, Unavailable, digest, tag_of
 from server import inspection
 from server.auth import Tokens
 from server.auth_jwks import RemoteKeys
@@ -29,7 +30,7 @@ from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.http import HttpDoor, HttpParts, SignedIn, running_http, running_staff_http
 from server.lifetime import allow_many_sockets, at_hangup, drain, first, signals, unless
-from server.limits import Admission
+from server.node_limits import NodeLimits
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
 from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
@@ -46,7 +47,6 @@ log = structlog.get_logger()
 Features = Sequence[Feature[Any]]
 TEXT_CHARS = 2000  # of a chat line; told to clients in the welcome
 LOOK_AGAIN_S = 2.0  # the doctor believes what it sees twice: by then what was on its way has arrived
-SIGN_INS_PER_MINUTE = 60  # of one address, over HTTP
 
 
 async def serve(config: Config, features: Features = FEATURES, *, worker: Worker | None = None) -> int:
@@ -137,10 +137,11 @@ async def running_server(
     clock = clock or SystemClock()
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
-    meters, status = Meters(), Status()
+    meters, plan = Meters(), blueprint(features)
+    limits = NodeLimits(config.limits, meters, random, frozenset(map(tag_of, plan.requests)) | {"hello", "topic.sync"})
+    status = Status(limits.shedder)
     certificate = await asyncio.to_thread(open_certificate, config.edge, clock, meters)
     door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies), share=worker is not None)
-    plan = blueprint(features)
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}
     sign_in, desk = _LateSignIn(), Desk(clock)
@@ -189,24 +190,28 @@ async def running_server(
             _node_options(config),
         )
         await parts.enter_async_context(node.running())
+        if limits_room.name in node.replicas.values:  # not where the rooms are a test's own
+            node.replicas.watch(limits_room.name, limits.apply)
         sign_in.ready = AccountSignIn(
             node.router,
             tokens,
             clock,
+            limits,
             refresh_s=config.auth.refresh_token_s,
-            per_minute=SIGN_INS_PER_MINUTE if config.limits.enabled == "on" else 1_000_000,
         )
         if remote_keys is not None:
             await parts.enter_async_context(remote_keys.running())
-        lag = tasks.create_task(loop_lag(clock, meters), name="loop-lag")
-        parts.callback(lag.cancel)
-        gateway_parts = _gateway_parts(config, node, tokens, meters, clock, random, door)
+        gateway_parts = _gateway_parts(config, node, tokens, limits, meters, clock, random, door)
         gateway = Gateway(config.gateway, gateway_parts, share_port=worker is not None)
+        lag = tasks.create_task(loop_lag(clock, meters, partial(_look, clock, limits, gateway)), name="loop-lag")
+        parts.callback(lag.cancel)
         await parts.enter_async_context(gateway.running())
         ports["gateway"] = gateway.port
         numbers = NodeNumbers(node.name, bus, clock, count=partial(_count, node, gateway, meters), drain=stop)
         await parts.enter_async_context(numbers.running())
-        desk.parts = DeskParts(store=store, router=node.router, membership=node.membership, numbers=numbers)
+        desk.parts = DeskParts(
+            store=store, router=node.router, membership=node.membership, numbers=numbers, limits=limits
+        )
         status.node, status.starting = node, ""
         yield Server(node, gateway, http_port, status, leave_http)
 
@@ -224,6 +229,12 @@ async def _http(
             yield config.http.port, leave
 
 
+def _look(clock: Clock, limits: NodeLimits, gateway: Gateway, lag_s: float) -> None:
+    """What is done four times a second."""
+    limits.observe_lag(clock.monotonic(), lag_s)
+    gateway.outbound_total.look()
+
+
 def _count(node: Node, gateway: Gateway, meters: Meters) -> Counted:
     messages_in = sum(meters.messages_in.values())
     return Counted(gateway.sessions, len(node.host.activations), messages_in, meters.messages_out)
@@ -238,17 +249,16 @@ def _node_options(config: Config) -> NodeOptions:
     )
 
 
-def _gateway_parts(
+def _gateway_parts(  # noqa: PLR0913, PLR0917 - the composition
     config: Config,
     node: Node,
     tokens: Tokens,
+    limits: NodeLimits,
     meters: Meters,
     clock: Clock,
     random: SystemRandom,
     door: HttpDoor,
 ) -> GatewayParts:
-    limits_on = config.limits.enabled == "on"
-    rates = config.limits.session
     welcomer = Welcomer(
         node=node.name,
         router=node.router,
@@ -256,12 +266,13 @@ def _gateway_parts(
         replica=node.reach.replica,
         tokens=tokens,
         clock=clock,
+        limits=limits,
         options=WelcomeOptions(
             heartbeat_ms=int(config.gateway.heartbeat_s * 1000),
             limits=Limits(
                 message_bytes=config.gateway.message_bytes,
                 text_chars=TEXT_CHARS,
-                requests_per_s=rates.requests.per_s,
+                requests_per_s=config.limits.session.requests.per_s,
             ),
             replay=config.gateway.resume_events,
         ),
@@ -270,9 +281,7 @@ def _gateway_parts(
         node=node,
         codec=Codec(node.blueprint.requests, max_bytes=config.gateway.message_bytes),
         welcomer=welcomer,
-        admission=Admission(config.limits.admission) if limits_on else None,
-        rates=rates,
-        limits_on=limits_on,
+        limits=limits,
         meters=meters,
         clock=clock,
         random=random,

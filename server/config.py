@@ -17,6 +17,9 @@ from msgspec import Meta, Struct, field
 from server.forwarded import Proxies
 from server.limits import AdmissionLimits, SessionRates
 from server.origins import Origins
+from server.player_rates import PlayerRateLimits
+from server.shedding import SheddingLimits
+from server.sign_in_rates import SignInLimits
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -111,8 +114,11 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     """Longest inbound message in bytes; a longer one is refused with `protocol.invalid`, one of more
     than four times this ends the connection with 1009."""
     outbound_bytes: Annotated[int, Meta(ge=65_536, le=67_108_864)] = 1_048_576
-    """Bytes that may wait for one slow reader; past that ephemeral events are left out, then it is
+    """Bytes that may wait for one slow reader; past half of that ephemeral events are left out, past all of it it is
     closed with 4001."""
+    outbound_total_bytes: Annotated[int, Meta(ge=1_048_576, le=68_719_476_736)] = 268_435_456
+    """Bytes that may wait for all slow readers of the node together; past half of that those who hold the most get no
+    ephemeral events, past all of it they are closed with 4001."""
     origins: list[str] | None = None
     """Web pages that may connect, as `https://game.example`; `*` for all. Not set: pages of the
     same host, in development mode those of this machine. Native clients send no origin and are never
@@ -253,14 +259,20 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Protection from too many requests."""
+    """Protection from too many requests. All but `enabled` can be changed while nodes run: `PUT /v1/limits`."""
 
     enabled: Literal["on", "off"] = "on"
     """Whether the limits below are enforced; switch them off for load tests only."""
     session: SessionRates = SessionRates()
     """What one session may ask for."""
+    player: PlayerRateLimits = PlayerRateLimits()
+    """What one player may ask for."""
+    sign_in: SignInLimits = SignInLimits()
+    """How often one may try to sign in."""
     admission: AdmissionLimits = AdmissionLimits()
     """How many connections this node takes."""
+    shedding: SheddingLimits = SheddingLimits()
+    """What an overloaded node turns away."""
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -317,6 +329,11 @@ def check(config: Config) -> None:
     _check_origins(config.gateway.origins)
     _check_edge(config)
     _check_jwks(config.auth)
+    if not config.limits.shedding.rising:
+        raise ConfigError(
+            "limits.shedding: connections_s, sign_ins_s, expensive_s and requests_s contradict each other; "
+            "allowed: none below the one before it"
+        )
     kids = [key.kid for key in config.auth.keys]
     if len(set(kids)) < len(kids):
         raise ConfigError("auth.keys: every key needs a kid of its own")

@@ -8,6 +8,7 @@ from actors.broadcasts import announced, broadcasts
 from actors.chat import channels, chat, world
 from actors.guild import guild, seat
 from actors.leaderboards import boards, scores, show
+from actors.limits import limits
 from actors.mail import mail
 from actors.moderation import moderation
 from actors.player import profile, sessions
@@ -21,6 +22,7 @@ FEATURES: tuple[Feature[Any], ...] = (
     sessions,
     moderation,
     staff,
+    limits,
     set_aside,
     seat,
     guild,

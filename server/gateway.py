@@ -12,7 +12,17 @@ from msgspec import Struct
 from websockets.http11 import Request, Response
 
 from actors.player import SessionClose
-from actors.runtime import Caller, Clock, ClosePlayer, CloseSession, Command, MutePlayer, RenameSession, SessionRef
+from actors.runtime import (
+    Caller,
+    Clock,
+    ClosePlayer,
+    CloseSession,
+    Command,
+    MutePlayer,
+    RenameSession,
+    SessionRef,
+    ShareRates,
+)
 from actors.runtime.blueprint import CALLER_PLACED
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
@@ -21,8 +31,10 @@ from server.acceptor import Acceptor, Arrival, Entrance
 from server.config import Gateway as GatewayConfig
 from server.connection import Connection, Peer, plain_response
 from server.forwarded import Proxies
-from server.limits import Admission, Refusal, SessionRates, session_limits
+from server.limits import RateLimits, session_limits
+from server.node_limits import NodeLimits
 from server.origins import Origins
+from server.outbound_total import OutboundTotal
 from server.session import Session, SessionOptions
 from server.tls import Certificate
 from server.welcome import Welcomer
@@ -41,10 +53,7 @@ class GatewayParts(Struct, frozen=True, kw_only=True):
     node: Node
     codec: Codec
     welcomer: Welcomer
-    admission: Admission | None
-    """None: whoever comes is let in."""
-    rates: SessionRates
-    limits_on: bool
+    limits: NodeLimits
     meters: Meters
     clock: Clock
     random: Random
@@ -71,7 +80,12 @@ class Gateway:
         self._meters = parts.meters
         self._origins = Origins(config.origins, dev=parts.dev)
         self._unnamed = False
-        self._options = SessionOptions(outbound_bytes=config.outbound_bytes, log_requests=parts.log_requests)
+        self.outbound_total = OutboundTotal(config.outbound_total_bytes, parts.meters)
+        self._options = SessionOptions(
+            outbound_total=self.outbound_total,
+            outbound_bytes=config.outbound_bytes,
+            log_requests=parts.log_requests,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[Connection, Session | None] = {}
         self._by_generation: dict[str, Session] = {}
@@ -146,12 +160,26 @@ class Gateway:
 
     # Door of the connections.
     def admit(self, address: str) -> Response | None:
-        if self.draining:
-            return _unavailable("this node is draining", 1)
-        if self._parts.admission is None:
+        refused = self._refusal(address)
+        if refused is None:
             return None
+        reason, retry_after_s = refused
+        self._meters.refused_connections.add(reason)
+        return _unavailable(reason, retry_after_s)
+
+    def _refusal(self, address: str) -> tuple[str, int] | None:
+        """Why a new connection is not taken, and when to come again; the cheapest to tell first."""
+        if self.draining:
+            return "draining", 1
+        limits = self._parts.limits
+        if not limits.enforced:
+            return None
+        shed_s = limits.shedder.shed_connection()
+        if shed_s is not None:
+            return "overloaded", shed_s
         named = None if self._parts.proxies.trusts(address) else address
-        return _refused(self._parts.admission.admit(self._parts.clock.monotonic(), named))
+        refusal = limits.admission.admit(self._parts.clock.monotonic(), named)
+        return (refusal.reason, refusal.retry_after_s) if refusal else None
 
     def answer(self, connection: Connection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
@@ -178,7 +206,7 @@ class Gateway:
             machine=machine,
             router=parts.node.router,
             hub=parts.node.hub,
-            limits=session_limits(parts.rates, enabled=parts.limits_on),
+            limits=session_limits(parts.limits.session, enabled=parts.limits.enforced),
             meters=self._meters,
             options=self._options,
             monotonic=parts.clock.monotonic,
@@ -191,9 +219,9 @@ class Gateway:
         return session
 
     def gone(self, connection: Connection) -> None:
-        if self._parts.admission is not None:
+        if self._parts.limits.enforced:
             named = None if self._parts.proxies.trusts(connection.address) else connection.address
-            self._parts.admission.release(named)
+            self._parts.limits.admission.release(named)
         if self._connections.pop(connection, None) is not None:
             self._meters.connections -= 1
 
@@ -208,10 +236,14 @@ class Gateway:
                 self._unnamed = True
                 log.warning("gateway.client_not_named", proxy=connection.address)
             return None
-        refusal = parts.admission.name(parts.clock.monotonic(), client) if parts.admission is not None else None
+        refusal = None
+        if parts.limits.enforced:
+            refusal = parts.limits.admission.name(parts.clock.monotonic(), client)
         if refusal is None:
             connection.address = client
-        return _refused(refusal)
+            return None
+        self._meters.refused_connections.add(refusal.reason)
+        return _unavailable(refusal.reason, refusal.retry_after_s)
 
     # Sessions.
     def _signed_in(self, session: Session, ref: SessionRef) -> None:
@@ -220,6 +252,9 @@ class Gateway:
             return
         self._by_generation[ref.generation] = session
         self._by_player.setdefault(session.player, {})[ref.generation] = session
+        if isinstance(session.limits, RateLimits):
+            players, now = self._parts.limits.players, self._parts.clock.monotonic()
+            session.limits.player = players.join(session.player, now)
 
     def _closed(self, session: Session) -> None:
         if session.caller is None or session.caller.session is None:
@@ -227,6 +262,8 @@ class Gateway:
         ref = session.caller.session
         if self._by_generation.pop(ref.generation, None) is None:
             return
+        if isinstance(session.limits, RateLimits):
+            self._parts.limits.players.leave(session.player)
         mine = self._by_player.get(session.player)
         if mine is not None:
             mine.pop(ref.generation, None)
@@ -252,6 +289,8 @@ class Gateway:
             case MutePlayer():
                 for session in self._by_player.get(command.player, {}).values():
                     session.mute(command.until_ms)
+            case ShareRates():
+                self._parts.limits.players.share(command.player, command.among, self._parts.clock.monotonic())
             case RenameSession() | CloseSession():
                 addressed = self._by_generation.get(command.to.generation)
                 if addressed is None:
@@ -260,10 +299,6 @@ class Gateway:
                     addressed.rename(command.name)
                 else:
                     addressed.close(CloseCode(command.code), command.reason)
-
-
-def _refused(refusal: Refusal | None) -> Response | None:
-    return _unavailable(refusal.reason, refusal.retry_after_s) if refusal else None
 
 
 def _unavailable(reason: str, retry_after_s: float) -> Response:

@@ -6,16 +6,18 @@ generic cell rate algorithm of ITU-T I.371). Times are monotonic seconds.
 """
 
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from math import ceil
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
 from msgspec import Meta, Struct, field
 
+from actors.runtime.meters import Counts
 from protocol.errors import RateLimited
 
-PerSecond = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
+PerSecond = Annotated[float, Meta(ge=0.0001, le=1_000_000)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 TOLERANCE_S: Final = 1e-6
 """What a bucket forgives, so that rounding never refuses the last one of a burst."""
@@ -36,6 +38,15 @@ class Rate(Struct, frozen=True, forbid_unknown_fields=True):
     def reach(self) -> float:
         """How many seconds ahead of now the bucket's time may be."""
         return self.burst / self.per_s + TOLERANCE_S
+
+    def after_one(self, full_at: float, now: float) -> float:
+        """When a bucket that is full at ``full_at`` would be full after one more take. One that is emptier than this
+        rate can make it was emptied at a slower one, before a change; it begins anew."""
+        return (full_at if now < full_at <= now + self.reach else now) + self.interval
+
+    def wait(self, full_at: float, now: float) -> float:
+        """Seconds until a bucket that is full at ``full_at`` gives one; 0 or less: now."""
+        return self.after_one(full_at, now) - now - self.reach
 
     def __str__(self) -> str:
         if self.per_s < 1:
@@ -75,21 +86,60 @@ class SessionRates(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds in which refusals are counted together."""
 
 
+class SharedRates:
+    """The rates of all sessions of a node as they stand now: a change holds for live sessions at their next message."""
+
+    __slots__ = ("interval", "kinds", "limited", "reach", "settings", "shed")
+
+    def __init__(self, settings: SessionRates, limited: Counts | None = None) -> None:
+        self.limited = Counts() if limited is None else limited
+        """Refusals, by whose rate it was."""
+        self.shed: Callable[[str], None] | None = None
+        """While the node sheds requests: raises for the tag of one that it does not take now."""
+        self.set(settings)
+
+    def set(self, settings: SessionRates) -> None:
+        """Go by these from now on."""
+        self.settings = settings
+        self.interval = settings.requests.interval
+        self.reach = settings.requests.reach
+        self.kinds = {tag: (rate, rate.interval, rate.reach) for tag, rate in settings.kinds.items()}
+
+
+class TakesToo(Protocol):
+    """Another bucket that a session's requests are taken from: its player's."""
+
+    def take(self, now: float, tag: str) -> "Short | None":
+        """Take one request; or say what is short, and take nothing."""
+        ...
+
+
+class Short(Struct, frozen=True):
+    """Why a bucket does not give."""
+
+    whose: str
+    what: str
+    """In words for a developer."""
+    rate: Rate
+    wait: float
+    """Seconds until it would."""
+
+
 class RateLimits:
     """The buckets of one session.
 
-    About 0.2 µs a message that is allowed. A session holds one number for each kind with a rate of
+    About 0.25 µs a message that is allowed. A session holds one number for each kind with a rate of
     its own that it has used, and the times of its last ``abuse_refusals`` refusals.
     """
 
-    __slots__ = ("_full_at", "_interval", "_kinds", "_rates", "_reach", "_refusals", "abused")
+    __slots__ = ("_full_at", "_kinds", "_rates", "_refusals", "abused", "player")
 
-    def __init__(self, rates: SessionRates) -> None:
+    def __init__(self, rates: SharedRates) -> None:
         self.abused = False
         """Whether the session was refused so often that it has to end (4004). It stays so."""
+        self.player: TakesToo | None = None
+        """The player's own bucket, once signed in."""
         self._rates = rates
-        self._interval = rates.requests.interval
-        self._reach = rates.requests.reach
         self._full_at = 0.0
         self._kinds: dict[str, float] = {}
         self._refusals: deque[float] | None = None
@@ -99,30 +149,46 @@ class RateLimits:
 
         Raises:
             RateLimited: too many; ``retry_after_ms`` is when this one would be allowed.
+            Unavailable: the node sheds requests of this kind.
         """
-        full_at = max(self._full_at, now) + self._interval
-        wait = full_at - now - self._reach
-        rate = self._rates.kinds.get(tag)
-        if rate is not None:
-            kind_full_at = max(self._kinds.get(tag, 0.0), now) + rate.interval
-            kind_wait = kind_full_at - now - rate.reach
-            if kind_wait > max(wait, 0.0):
-                raise self._refused(now, tag, rate, kind_wait)
-            if wait <= 0:
-                self._kinds[tag] = kind_full_at
+        rates = self._rates
+        if rates.shed is not None:
+            rates.shed(tag)
+        full_at = max(now, self._full_at) + rates.interval
+        wait = full_at - now - rates.reach
+        if wait > rates.interval:  # it was emptied at a slower rate, before a change, and begins anew
+            full_at, wait = now + rates.interval, 0.0
+        kind = rates.kinds.get(tag)
+        kind_full_at = 0.0
+        if kind is not None:
+            rate, interval, reach = kind
+            kind_full_at = max(now, self._kinds.get(tag, 0.0)) + interval
+            kind_wait = kind_full_at - now - reach
+            if kind_wait > interval:
+                kind_full_at, kind_wait = now + interval, 0.0
+            if kind_wait > 0 and kind_wait >= wait:
+                raise self._refused(now, Short("session_kind", tag, rate, kind_wait))
         if wait > 0:
-            raise self._refused(now, "a session", self._rates.requests, wait)
+            raise self._refused(now, Short("session", "a session", rates.settings.requests, wait))
+        if self.player is not None:
+            short = self.player.take(now, tag)
+            if short is not None:
+                raise self._refused(now, short)
         self._full_at = full_at
+        if kind is not None:
+            self._kinds[tag] = kind_full_at
 
-    def _refused(self, now: float, what: str, rate: Rate, wait: float) -> RateLimited:
-        if self._refusals is None:
-            self._refusals = deque(maxlen=self._rates.abuse_refusals)
+    def _refused(self, now: float, short: Short) -> RateLimited:
+        settings = self._rates.settings
+        self._rates.limited.add(short.whose)
+        if self._refusals is None or self._refusals.maxlen != settings.abuse_refusals:
+            self._refusals = deque(self._refusals or (), maxlen=settings.abuse_refusals)
         refusals = self._refusals
-        full = len(refusals) == self._rates.abuse_refusals
-        if full and now - refusals[0] <= self._rates.abuse_s:
+        full = len(refusals) == settings.abuse_refusals
+        if full and now - refusals[0] <= settings.abuse_s:
             self.abused = True
         refusals.append(now)
-        return RateLimited(f"{what} may do {rate}", retry_after_ms=ceil(wait * 1000))
+        return RateLimited(f"{short.what} may do {short.rate}", retry_after_ms=ceil(short.wait * 1000))
 
 
 class Unlimited:
@@ -136,7 +202,7 @@ class Unlimited:
         """Everything is allowed."""
 
 
-def session_limits(rates: SessionRates, *, enabled: bool) -> RateLimits | Unlimited:
+def session_limits(rates: SharedRates, *, enabled: bool) -> RateLimits | Unlimited:
     """The limits of a new session."""
     return RateLimits(rates) if enabled else UNLIMITED
 
@@ -179,7 +245,8 @@ class Admission:
     """
 
     def __init__(self, limits: AdmissionLimits) -> None:
-        self._limits = limits
+        self.limits = limits
+        """May be replaced at any time; who is in stays in."""
         self._connections = 0
         self._by_address: dict[str, int] = {}
         self._full_at = 0.0
@@ -199,14 +266,14 @@ class Admission:
         None: a trusted proxy's, whose client is not known yet; it counts for the node, and for an address from ``name``
         on. One that was taken (None is returned) is given back once, by ``release`` with the same address.
         """
-        limits = self._limits
+        limits = self.limits
         source = None if address is None else source_of(address)
         if self._connections >= limits.connections:
             return Refusal("node_full", limits.full_retry_s)
         refusal = None if source is None else self._too_much_of(source, now)
         if refusal is not None:
             return refusal
-        full_at = max(self._full_at, now) + limits.handshakes.interval
+        full_at = limits.handshakes.after_one(self._full_at, now)
         if full_at - now > limits.handshakes.reach:
             return Refusal("too_fast", self._place_in_line(now))
         self._full_at = full_at
@@ -233,9 +300,9 @@ class Admission:
         self._connections -= 1
 
     def _too_much_of(self, source: str, now: float) -> Refusal | None:
-        if self._by_address.get(source, 0) >= self._limits.connections_per_address:
-            return Refusal("address_full", self._limits.full_retry_s)
-        own = self._limits.handshakes_per_address
+        if self._by_address.get(source, 0) >= self.limits.connections_per_address:
+            return Refusal("address_full", self.limits.full_retry_s)
+        own = self.limits.handshakes_per_address
         wait = self._own_full_at(source, now) - now - own.reach
         return Refusal("address_too_fast", self._retry(wait)) if wait > 0 else None
 
@@ -246,16 +313,16 @@ class Admission:
 
     def _own_full_at(self, source: str, now: float) -> float:
         """When the bucket of ``source`` is full again after one more."""
-        return max(self._full_at_by_address.get(source, 0.0), now) + self._limits.handshakes_per_address.interval
+        return self.limits.handshakes_per_address.after_one(self._full_at_by_address.get(source, 0.0), now)
 
     def _place_in_line(self, now: float) -> int:
         """Seconds until it is this one's turn, so that thousands do not all come back at once."""
-        latest = now + self._limits.longest_retry_s
-        self._line = min(max(self._line, now) + self._limits.handshakes.interval, latest)
+        latest = now + self.limits.longest_retry_s
+        self._line = min(max(self._line, now) + self.limits.handshakes.interval, latest)
         return self._retry(self._line - now)
 
     def _retry(self, wait: float) -> int:
-        return min(max(ceil(wait), 1), self._limits.longest_retry_s)
+        return min(max(ceil(wait), 1), self.limits.longest_retry_s)
 
     def _sweep(self, now: float) -> None:
         if len(self._full_at_by_address) > self._sweep_above:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from actors.runtime.meters import Meters
 from server.connection import Connection
+from server.outbound_total import OutboundTotal
 
 UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what the kernel has not taken yet
 
@@ -14,7 +15,19 @@ UNCOUNTED = 16_384  # bytes of one turn of the loop up to which nobody asks what
 class Outbound:
     """The frames of one session on their way out."""
 
-    __slots__ = ("_at_flush", "_connection", "_cut", "_limit", "_meters", "_pieces", "_replies", "_size", "_too_slow")
+    __slots__ = (
+        "_at_flush",
+        "_connection",
+        "_limit",
+        "_meters",
+        "_pieces",
+        "_replies",
+        "_size",
+        "_too_slow",
+        "_total",
+        "cut",
+        "lean",
+    )
 
     def __init__(
         self,
@@ -22,18 +35,28 @@ class Outbound:
         meters: Meters,
         limit_bytes: int,
         *,
+        total: OutboundTotal,
         at_flush: Callable[[Callable[[], None]], None],
         too_slow: Callable[[int], None],
     ) -> None:
         self._connection = connection
         self._meters = meters
         self._limit = limit_bytes
+        self._total = total
         self._at_flush = at_flush
         self._too_slow = too_slow
         self._pieces: list[bytes] = []
         self._replies: list[bytes] = []
         self._size = 0
-        self._cut = False
+        self.cut = False
+        """Whether nothing more is taken: the reader is being closed."""
+        self.lean = False
+        """Whether the node has no room for ephemeral events that wait for this reader (``OutboundTotal``)."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that were written and that the kernel has not taken yet."""
+        return self._connection.unsent_bytes
 
     @property
     def behind(self) -> bool:
@@ -42,15 +65,16 @@ class Outbound:
 
     def push(self, piece: bytes, *, ephemeral: bool, replay: bool) -> None:
         """Take events. A replay is paced by ``behind`` and never too much; ephemeral ones go at half of the bound."""
-        if self._cut:
+        if self.cut:
             return
         size = len(piece)
         if not replay and (self._size + size > UNCOUNTED or self._connection.paused):
             waiting = self._size + size + self._connection.unsent_bytes
-            if ephemeral and waiting > self._limit // 2:
+            if ephemeral and (self.lean or waiting > self._limit // 2):
+                self._meters.ephemeral_left_out += 1
                 return
             if waiting > self._limit:
-                self._give_up(waiting)
+                self.give_up(waiting, "session")
                 return
         if not self._size:
             self._at_flush(self.flush)
@@ -63,12 +87,12 @@ class Outbound:
         It is written after this turn's events, or, with ``before_events``, in its place among them: what it says is
         followed by the events that come.
         """
-        if self._cut:
+        if self.cut:
             return
         if self._size > UNCOUNTED or self._connection.paused:
             waiting = self._size + self._connection.unsent_bytes
             if waiting > self._limit:
-                self._give_up(waiting)
+                self.give_up(waiting, "session")
                 return
         self._meters.messages_out += 1
         if not self._size:
@@ -87,12 +111,16 @@ class Outbound:
         meters = self._meters
         meters.writes += 1
         meters.outbound_bytes += self._size
-        self._size = 0
+        size, self._size = self._size, 0
         self._connection.send(pieces)
         pieces.clear()
+        if self._connection.paused:
+            self._total.wrote(self, size)
 
-    def _give_up(self, waiting: int) -> None:
-        self._cut = True
+    def give_up(self, waiting: int, bound: str) -> None:
+        """The reader is too slow for ``bound``, its own (``session``) or that of all together (``node``)."""
+        self._meters.slow_readers.add(bound)
+        self.cut = True
         self._pieces.clear()
         self._replies.clear()
         self._size = 0

@@ -43,6 +43,7 @@ from server.connection import Connection
 from server.framing import frame
 from server.limits import RateLimits, Unlimited
 from server.outbound import Outbound
+from server.outbound_total import OutboundTotal
 
 log = structlog.get_logger()
 ABNORMAL = 1006  # a connection that ended without a close frame (RFC 6455, section 7.1.5)
@@ -59,6 +60,8 @@ class TooManyTopics(GuildhallError):
 class SessionOptions(Struct, frozen=True):
     """Bounds of a session."""
 
+    outbound_total: OutboundTotal
+    """What waits for all sessions of the node."""
     outbound_bytes: int = 1_048_576
     """Bytes that may wait for a slow reader: half of it for ephemeral events, past all of it 4001."""
     log_requests: bool = False
@@ -130,7 +133,12 @@ class Session:
         self._sign_in = sign_in
         self._on_closed = on_closed
         self._outbound = Outbound(
-            connection, meters, options.outbound_bytes, at_flush=hub.at_flush, too_slow=self._too_slow
+            connection,
+            meters,
+            options.outbound_bytes,
+            total=options.outbound_total,
+            at_flush=hub.at_flush,
+            too_slow=self._too_slow,
         )
         self._asked = 0
         self._loop = asyncio.get_running_loop()
@@ -318,6 +326,16 @@ class Session:
         if isinstance(reply, ErrorReply) and not reply.trace:
             reply = structs.replace(reply, trace=self.new_trace())  # one that was kept beside its op
         return frame(self.wire, reply if reply.re == re else stamped(reply, re))
+
+    @property
+    def limits(self) -> RateLimits | Unlimited:
+        """What it may ask for."""
+        return self._limits
+
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+        return self._connection.address
 
     # Closing.
     def _too_slow(self, waiting: int) -> None:

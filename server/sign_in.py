@@ -6,30 +6,28 @@ from actors.account import AccountOpen, AccountOpened, FamilyOpen, FamilyRotate,
 from actors.account_state import Rotation
 from actors.runtime import Clock, ask
 from actors.runtime.router import Router
-from protocol import NotAuthenticated, RateLimited, TokenExpired
+from protocol import NotAuthenticated, TokenExpired
 from server.auth import RefreshToken, Tokens, device_key, first_refresh, next_refresh, presented
 from server.http import SignedIn
-from server.limits import source_of
-
-SOURCES = 100_000  # addresses remembered for a minute; more at once are an attack, and wait
+from server.node_limits import NodeLimits
 
 
 class AccountSignIn:
-    """``SignIn`` of server/http.py. ``per_minute`` bounds tries of one address: tokens are not for guessing."""
+    """``SignIn`` of server/http.py. ``limits`` bound tries by address and account: tokens are not for guessing."""
 
-    def __init__(self, router: Router, tokens: Tokens, clock: Clock, *, refresh_s: int, per_minute: int) -> None:
+    def __init__(self, router: Router, tokens: Tokens, clock: Clock, limits: NodeLimits, *, refresh_s: int) -> None:
         self._router = router
         self._tokens = tokens
         self._clock = clock
+        self._limits = limits
         self._refresh_s = refresh_s
-        self._per_minute = per_minute
-        self._tries: dict[str, int] = {}
-        self._minute = 0
 
     async def device(self, device_id: str, *, address: str) -> SignedIn:
         """Sign in the player of a device; the first time, make one."""
-        self._count(address)
-        opened = await ask(self._router, AccountOpen(id=token_hex(12), device=device_key(device_id)))
+        self._begin(address)
+        account = device_key(device_id)
+        self._attempt(address, account)
+        opened = await ask(self._router, AccountOpen(id=token_hex(12), device=account))
         assert isinstance(opened, AccountOpened)
         token = first_refresh(token_bytes)
         await ask(
@@ -51,8 +49,13 @@ class AccountSignIn:
             TokenExpired: it was not used for too long, or its sign-in has ended: sign in anew.
             NotAuthenticated: it is none of ours.
         """
-        self._count(address)
-        family, shown = presented(refresh_token)
+        self._begin(address)
+        try:
+            family, shown = presented(refresh_token)
+        except NotAuthenticated:
+            self._failed(address)
+            raise
+        self._attempt(address, family)
         fresh = next_refresh(refresh_token, token_bytes)
         rotated = await ask(
             self._router,
@@ -68,6 +71,7 @@ class AccountSignIn:
         if rotated.player:
             return self._signed_in(rotated.player, fresh)
         if rotated.outcome == Rotation.UNKNOWN.value:
+            self._failed(address, family)
             raise NotAuthenticated("no such refresh token")
         raise TokenExpired("this sign-in has ended; sign in again")
 
@@ -78,14 +82,17 @@ class AccountSignIn:
     def _expires_ms(self) -> int:
         return self._clock.now_ms() + self._refresh_s * 1000
 
-    def _count(self, address: str) -> None:
-        minute = int(self._clock.monotonic() // 60)
-        if minute != self._minute:
-            self._minute = minute
-            self._tries.clear()
-        source = source_of(address)
-        if len(self._tries) >= SOURCES and source not in self._tries:
-            raise RateLimited("too many sign-ins", retry_after_ms=60_000)
-        tries = self._tries[source] = self._tries.get(source, 0) + 1
-        if tries > self._per_minute:
-            raise RateLimited("too many sign-ins from this address", retry_after_ms=60_000)
+    def _begin(self, address: str) -> None:
+        """Raises Unavailable or RateLimited: nothing from there is looked at now."""
+        if self._limits.enforced:
+            self._limits.shedder.shed_sign_in()
+            self._limits.sign_in.knock(self._clock.monotonic(), address)
+
+    def _attempt(self, address: str, account: str) -> None:
+        """Raises RateLimited: too often."""
+        if self._limits.enforced:
+            self._limits.sign_in.attempt(self._clock.monotonic(), address, account)
+
+    def _failed(self, address: str, account: str | None = None) -> None:
+        if self._limits.enforced:
+            self._limits.sign_in.failed(self._clock.monotonic(), address, account)

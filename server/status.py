@@ -1,15 +1,23 @@
 """What ``/readyz`` says of a node: whether it should get traffic, why not, and what goes badly though it should."""
 
 from actors.runtime.node import Node
+from server.shedding import CONNECTIONS, EXPENSIVE, REQUESTS, SIGN_INS, Shedder
 from storage import Bus
 
+SHEDS = {
+    CONNECTIONS: "takes no new connections",
+    SIGN_INS: "takes no new sign-ins",
+    EXPENSIVE: "takes no sign-ins and no expensive requests",
+    REQUESTS: "takes no requests",
+}
 SLOW_S = 1.0  # that a commit takes; a tenth of it is much already, but no reason to look
 
 
 class Status:
     """Asked anew at each look."""
 
-    def __init__(self) -> None:
+    def __init__(self, shedder: Shedder) -> None:
+        self._shedder = shedder
         self.starting = "the store is not open yet"
         self.draining = False
         self.node: Node | None = None
@@ -28,6 +36,8 @@ class Status:
             reasons.append("the store does not answer")
         if self.bus is not None and not self.bus.connected:
             reasons.append("the bus is not connected")
+        if self._shedder.level:
+            reasons.append(f"this node has too much to do and {SHEDS[self._shedder.level]}")
         return reasons
 
     def notes(self) -> list[str]:

@@ -103,6 +103,7 @@ class MetersCollector(Collector):
         """All metrics, with their values now."""
         meters = self._meters
         yield from _gateway(meters)
+        yield from _kept_out(meters)
         yield from _actors(meters)
         yield from _commits(meters)
         yield from _around(meters)
@@ -115,13 +116,20 @@ def registry_of(meters: Meters) -> CollectorRegistry:
     return registry
 
 
-async def loop_lag(clock: Clock, meters: Meters, *, every_s: float = LAG_EVERY_S) -> None:
-    """Measure for ever how late the event loop is; to be run in a task of its own."""
+async def loop_lag(
+    clock: Clock,
+    meters: Meters,
+    observe: Callable[[float], None] = lambda _lag_s: None,
+    *,
+    every_s: float = LAG_EVERY_S,
+) -> None:
+    """Measure for ever how late the event loop is, and tell ``observe``; to be run in a task of its own."""
     while True:
         due = clock.monotonic() + every_s
         await clock.sleep(every_s)
         meters.loop_lag_s = max(0.0, clock.monotonic() - due)
         meters.loop_lag.observe(meters.loop_lag_s)
+        observe(meters.loop_lag_s)
 
 
 def _gateway(meters: Meters) -> Iterator[Metric]:
@@ -135,6 +143,17 @@ def _gateway(meters: Meters) -> Iterator[Metric]:
     yield _counts("refusals", "Error replies, by code.", "code", meters.refusals)
     yield _gauge("tls_expires_at_seconds", "When the certificate expires; 0: no TLS.", meters.tls_expires_at_s)
     yield _counts("closes", "Connections closed by the server, by code.", "code", meters.closes)
+
+
+def _kept_out(meters: Meters) -> Iterator[Metric]:
+    yield _counts("refused_connections", "Connections not taken, by reason.", "reason", meters.refused_connections)
+    yield _counts("limited", "Requests past a rate, by whose.", "rate", meters.limited)
+    yield _gauge("shedding_level", "What is turned away for the loop's lag: 0 nothing, 4 all.", meters.shedding_level)
+    yield _counts("shed", "What was turned away for the loop's lag.", "what", meters.shed)
+    yield _gauge("sessions_behind", "Sessions with bytes that the kernel has not taken.", meters.sessions_behind)
+    yield _gauge("outbound_waiting_bytes", "What these bytes are together.", meters.outbound_waiting_bytes)
+    yield _counter("ephemeral_left_out", "Events that slow readers did not get.", meters.ephemeral_left_out)
+    yield _counts("slow_readers", "Readers closed with 4001, by the bound passed.", "bound", meters.slow_readers)
 
 
 def _actors(meters: Meters) -> Iterator[Metric]:

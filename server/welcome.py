@@ -27,10 +27,14 @@ from protocol import (
     Hello,
     Limits,
     NotAuthenticated,
+    RateLimited,
+    TokenExpired,
     TopicStatus,
+    Unavailable,
     Welcome,
 )
 from server.auth import Identity, Tokens
+from server.node_limits import NodeLimits
 from server.session import Session
 
 log = structlog.get_logger()
@@ -50,7 +54,7 @@ class WelcomeOptions(Struct, frozen=True):
 class Welcomer:
     """Signs sessions in; one for a gateway."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place, all by name
         self,
         *,
         node: str,
@@ -59,6 +63,7 @@ class Welcomer:
         replica: Callable[[Feature[Any]], Any],
         tokens: Tokens,
         clock: Clock,
+        limits: NodeLimits,
         options: WelcomeOptions,
     ) -> None:
         self.node = node
@@ -68,17 +73,51 @@ class Welcomer:
         self.clock = clock
         self.options = options
         self._tokens = tokens
+        self._limits = limits
         self.on_signed_in: Callable[[Session, SessionRef], None] = lambda _session, _ref: None
 
     def __call__(self, session: Session, hello: Hello) -> None:
         """Begin the sign-in of ``session``; it ends with the welcome, or with an error and a close."""
         try:
-            identity = self._tokens.verify(hello.token)
+            identity = self._identity(session, hello)
         except NotAuthenticated as error:
-            session.refuse(error, hello.id)
-            session.close(CloseCode.NOT_AUTHENTICATED, error.code)
-            return
-        _Opening(self, session, hello, identity).start()
+            self._turn_away(session, hello, error, CloseCode.NOT_AUTHENTICATED)
+        except RateLimited as error:
+            self._turn_away(session, hello, error, CloseCode.RATE_ABUSED)
+        except Unavailable as error:
+            self._turn_away(session, hello, error, CloseCode.INTERNAL)
+        else:
+            _Opening(self, session, hello, identity).start()
+
+    def _identity(self, session: Session, hello: Hello) -> Identity:
+        """Who it is, if this is the time to sign in; what costs least is looked at first.
+
+        Raises:
+            NotAuthenticated, RateLimited, Unavailable: it is not.
+        """
+        limits = self._limits
+        if not limits.enforced:
+            return self._tokens.verify(hello.token)
+        now = self.clock.monotonic()
+        limits.shedder.shed_hello(resumes=hello.resume is not None)
+        limits.sign_in.knock(now, session.address)
+        try:
+            identity = self._tokens.verify(hello.token)
+        except TokenExpired:
+            raise  # it was a good one
+        except NotAuthenticated:
+            limits.sign_in.failed(now, session.address)
+            raise
+        limits.players.sign_in(identity.player, now)
+        return identity
+
+    def told_limits(self) -> Limits:
+        """What a client is told of limits, as they stand now."""
+        return structs.replace(self.options.limits, requests_per_s=self._limits.effective.session.requests.per_s)
+
+    def _turn_away(self, session: Session, hello: Hello, error: GuildhallError, code: CloseCode) -> None:
+        session.refuse(error, hello.id)
+        session.close(code, error.code)
 
 
 class _Opening:
@@ -198,7 +237,7 @@ class _Opening:
             now=self._welcomer.clock.now_ms(),
             heartbeat_ms=options.heartbeat_ms,
             topics=self._statuses,
-            limits=options.limits,
+            limits=self._welcomer.told_limits(),
             config=options.config,
             state=self._state,
         )

@@ -20,6 +20,7 @@ from actors.runtime.context import (
     RenameSession,
     SessionCommand,
     SessionRef,
+    ShareRates,
     Unfollow,
 )
 from actors.runtime.feature import CALLER, EVERY_KIND, Feature
@@ -58,6 +59,7 @@ __all__ = [
     "RowTicket",
     "SessionCommand",
     "SessionRef",
+    "ShareRates",
     "SystemClock",
     "Ticket",
     "TopicOpen",

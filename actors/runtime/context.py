@@ -117,6 +117,14 @@ class RenameSession(Struct, frozen=True, tag="rename"):
     name: str
 
 
+class ShareRates(Struct, frozen=True, tag="share_rates"):
+    """The node of ``to`` is one of ``among`` that have sessions of the player, and gives its share of the rates."""
+
+    to: SessionRef
+    player: str
+    among: int
+
+
 class ClosePlayer(Struct, frozen=True, tag="close_player"):
     """End every connection of a player, on every node."""
 
@@ -137,7 +145,7 @@ class AnswerOp(Struct, frozen=True):
     reply: Reply | GuildhallError
 
 
-SessionCommand = CloseSession | RenameSession
+SessionCommand = CloseSession | RenameSession | ShareRates
 PlayerCommand = ClosePlayer | MutePlayer
 Command = SessionCommand | PlayerCommand
 TimerEffect = SetTimer | CancelTimer
@@ -379,6 +387,10 @@ class Context:
     def rename_session(self, to: SessionRef, name: str) -> None:
         """Have the lines of that connection carry ``name`` from now on."""
         self.effects.append(RenameSession(to, name))
+
+    def share_rates(self, to: SessionRef, player: str, among: int) -> None:
+        """Have the node of ``to`` know how many nodes have sessions of ``player``."""
+        self.effects.append(ShareRates(to, player, among))
 
     def close_player(self, player: str, code: CloseCode, reason: str = "") -> None:
         """End every connection of ``player`` on every node that hears of it, at most once."""

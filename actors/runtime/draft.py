@@ -26,6 +26,7 @@ from actors.runtime.context import (
     Redact,
     RenameSession,
     SetTimer,
+    ShareRates,
     TellEffect,
     Unfollow,
 )
@@ -314,6 +315,7 @@ _APPLY: dict[type[Effect], Callable[[Draft, Context, Ran, Any], None]] = {
     Unfollow: Draft.follow,
     CloseSession: Draft.command,
     RenameSession: Draft.command,
+    ShareRates: Draft.command,
     ClosePlayer: Draft.command,
     MutePlayer: Draft.command,
     AnswerOp: Draft.answer,

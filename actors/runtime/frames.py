@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from actors.runtime.context import ClosePlayer, CloseSession, Follow, MutePlayer, RenameSession, Unfollow
+from actors.runtime.context import ClosePlayer, CloseSession, Follow, MutePlayer, RenameSession, ShareRates, Unfollow
 from protocol import GuildhallError, Retry
 
 
@@ -79,7 +79,7 @@ class AnswerFrame(Struct, tag="answer", array_like=True):
 class CommandFrame(Struct, tag="command", array_like=True):
     """For a session of the receiving node, or on the channel of all nodes for every session of a player."""
 
-    command: CloseSession | RenameSession | ClosePlayer | MutePlayer
+    command: CloseSession | RenameSession | ShareRates | ClosePlayer | MutePlayer
 
 
 class LeasesFrame(Struct, tag="leases", array_like=True):

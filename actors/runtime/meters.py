@@ -93,16 +93,24 @@ class Meters:
         "connections",
         "connections_opened",
         "deliveries",
+        "ephemeral_left_out",
         "inbound_bytes",
+        "limited",
         "loop_lag",
         "loop_lag_s",
         "mailbox_wait",
         "messages_in",
         "messages_out",
         "outbound_bytes",
+        "outbound_waiting_bytes",
         "passivated",
         "quarantined",
         "refusals",
+        "refused_connections",
+        "sessions_behind",
+        "shed",
+        "shedding_level",
+        "slow_readers",
         "store_up",
         "tls_expires_at_s",
         "turns",
@@ -120,6 +128,15 @@ class Meters:
         self.writes = 0  # to sockets; a tick's messages of a session are one
         self.refusals = Counts()  # by error code
         self.closes = Counts()  # by close code
+        # What is kept out.
+        self.refused_connections = Counts()  # by reason
+        self.limited = Counts()  # rate.limited, by whose rate: session, session_kind, player, player_kind, sign_in
+        self.shedding_level = 0  # now; see server/shedding.py
+        self.shed = Counts()  # turned away for the loop's lag: connection, hello, sign_in, expensive, request
+        self.sessions_behind = 0  # now: with bytes that the kernel has not taken
+        self.outbound_waiting_bytes = 0  # now: what these are
+        self.ephemeral_left_out = 0  # events that a slow reader did not get
+        self.slow_readers = Counts()  # closed with 4001, by the bound that was passed: session, node
         # Actors.
         self.mailbox_wait = Spread()  # seconds from arrival to turn
         self.turns = Spreads()  # seconds, by kind of actor

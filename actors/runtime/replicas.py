@@ -82,6 +82,7 @@ class Replicas:
         self._begun = 0
         self._loaded: dict[str, int] = {}
         """By room: which of the readings it is from, counted as they began."""
+        self._watching: dict[str, Callable[[Any], None]] = {}
         self._unread: set[str] = set()
         """Rooms whose last reading has failed, or is under way."""
         self._asked: dict[str, list[ChangedFrame]] = {}
@@ -107,6 +108,11 @@ class Replicas:
             finally:
                 for task in running:
                     task.cancel()
+
+    def watch(self, room: str, watching: Callable[[Any], None]) -> None:
+        """Have ``watching`` see the value of ``room`` now and whenever it was read; it must not raise."""
+        self._watching[room] = watching
+        watching(self.values[room])
 
     async def spread(self, room: str) -> bool:
         """Have every node read the rows of ``room`` that were committed before this call; False where some live node
@@ -147,7 +153,9 @@ class Replicas:
         self._unread.discard(room)
         if begun > self._loaded.get(room, 0):
             self._loaded[room] = begun
-            self.values[room] = spec.make(rows)
+            value = self.values[room] = spec.make(rows)
+            if room in self._watching:
+                self._watching[room](value)
 
     @property
     def _own_channel(self) -> str:

@@ -42,6 +42,7 @@ from server.staff.desk import Desk, DeskParts
 from server.staff.docs import docs_routes
 from server.staff.guilds import guild_routes
 from server.staff.leaderboards import leaderboard_routes
+from server.staff.limits import limit_routes
 from server.staff.node_numbers import Counted, NodeNumbers
 from server.staff.nodes import node_routes
 from server.staff.players import player_routes
@@ -65,6 +66,7 @@ def staff_routes(desk: Desk, *, dev: bool) -> Sequence[ControllerRouterHandler]:
         "Messages set aside": tell_routes,
         "Timers set aside": timer_routes,
         "Nodes": node_routes,
+        "Limits": limit_routes,
         "Audit": audit_routes,
     }
     routes: list[HTTPRouteHandler] = []

@@ -9,6 +9,7 @@ from actors.runtime import Clock, ask
 from actors.runtime.membership import Membership
 from actors.runtime.router import Router
 from protocol import Reply, Request, Unavailable
+from server.node_limits import NodeLimits
 from server.staff.node_numbers import NodeNumbers
 from storage import EventRange, EventRow, Store, StoreDown
 
@@ -20,6 +21,7 @@ class DeskParts(Struct, frozen=True, kw_only=True):
     router: Router
     membership: Membership
     numbers: NodeNumbers
+    limits: NodeLimits
 
 
 class Desk:

@@ -40,6 +40,8 @@ Scope = Literal[
     "timers.drop",
     "nodes.read",
     "nodes.drain",
+    "limits.read",
+    "limits.write",
     "audit.read",
     "admin",
 ]

@@ -13,6 +13,7 @@ import pytest
 from server.app import Server, running_server
 from server.config import Auth, Config, Gateway, Http, Limits, StoreConfig
 from server.limits import AdmissionLimits, Rate
+from server.player_rates import PlayerRateLimits
 from tests.support.raw import CLOSE, CONT, PATIENCE_S, PING, PONG, TEXT, Raw, frame, raw, say, signed_in, upgrade
 from tests.support.wire import outside
 
@@ -109,9 +110,18 @@ async def test_more_connections_than_an_address_may_have_get_503_and_when_to_com
 
 
 # Signing in.
+OFTEN = Limits(player=PlayerRateLimits(kinds={"hello": Rate(per_s=100, burst=100)}))
+
+
 async def test_of_a_hundred_sessions_of_one_player_five_live_and_the_others_are_closed_with_4503(
-    server: Server,
+    tmp_path: Path,
 ) -> None:
+    async with serving(tmp_path, OFTEN) as server:
+        await sign_in_a_hundred_times(server)
+
+
+async def sign_in_a_hundred_times(server: Server) -> None:
+    """As one player, and see what becomes of the sessions."""
     sockets = [await asyncio.open_connection("127.0.0.1", server.gateway.port) for _ in range(100)]
     all_of_them = [Raw(*socket) for socket in sockets]
     for n, socket in enumerate(all_of_them):
@@ -378,7 +388,6 @@ async def one_that_ends(server: Server, n: int) -> None:
 def held(server: Server) -> dict[str, int]:
     """What the node holds for its sessions."""
     gateway, node = server.gateway, server.node
-    admission = gateway._parts.admission
     live = 0
     for address, activation in node.host.activations.items():
         actor = activation.actor
@@ -391,5 +400,5 @@ def held(server: Server) -> dict[str, int]:
         "players": len(gateway._by_player),
         "streams": len(node.hub._streams.keys() - {"announce"}),  # which every node follows by itself
         "live in actors": live,
-        "admitted": admission.connections if admission else 0,
+        "admitted": gateway._parts.limits.admission.connections,
     }

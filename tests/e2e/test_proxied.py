@@ -53,7 +53,7 @@ class Door:
 
 
 def admission(server: Server) -> Admission:
-    found = server.gateway._parts.admission
+    found = server.gateway._parts.limits.admission
     assert found is not None
     return found
 

@@ -109,7 +109,7 @@ async def test_a_handshake_has_a_place_in_admission_and_gives_it_back_when_it_fa
         limits=Limits(admission=AdmissionLimits(connections_per_address=1)),
     )
     async with running_server(config) as server:
-        admission, url = server.gateway._parts.admission, f"wss://127.0.0.1:{server.gateway.port}/ws"
+        admission, url = server.gateway._parts.limits.admission, f"wss://127.0.0.1:{server.gateway.port}/ws"
         assert admission is not None
         async with raw(server.gateway.port) as silent:
             await until(lambda: admission.connections == 1)

@@ -50,6 +50,7 @@ def test_the_log_lines_of_the_page_exist() -> None:
 
 def test_the_settings_of_the_pages_exist() -> None:
     known = {setting.name for setting in settings()}
+    known |= {name[: dot.start()] for name in known for dot in re.finditer(r"\.", name)}  # and their sections
     sections = "|".join(sorted({name.partition(".")[0] for name in known}))
     named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", OPERATIONS + THREATS)) - log_events() - set(SCOPES)
 

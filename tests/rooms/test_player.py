@@ -19,7 +19,7 @@ from actors.player import (
     profile,
     sessions,
 )
-from actors.runtime import Blueprint, CloseSession, RenameSession, SessionRef
+from actors.runtime import Blueprint, CloseSession, RenameSession, SessionRef, ShareRates
 from actors.standing import standing
 from protocol import CloseCode
 from tests.support.room import NOON, Room, tags
@@ -37,8 +37,9 @@ def sign_in(
     resumes: str = "",
     name_hint: str = "",
     hello_ms: int = 0,
+    node: str = "node1",
 ) -> SessionOpened:
-    ref = SessionRef(session, "node1", generation)
+    ref = SessionRef(session, node, generation)
     op = f"open {session} {generation}"
     reply = room.ask(
         SessionOpen(id=op, player="ann", session=ref, resumes=resumes, name_hint=name_hint, hello_ms=hello_ms)
@@ -251,6 +252,52 @@ class TestRenaming:
         ann.ask(PlayerRename(id="1", name="ann"))
 
         assert not ann.published
+
+
+class TestSharingRates:
+    """A player may ask for as much as one, on however many nodes; the actor knows on how many."""
+
+    def test_with_all_sessions_on_one_node_nobody_is_told_anything(self) -> None:
+        ann = player()
+        sign_in(ann, "s1")
+        sign_in(ann, "s2", "g2")
+        sign_out(ann, "s1", "g1")
+
+        assert ann.effects_of(ShareRates) == []
+
+    def test_each_node_is_told_when_there_is_another_and_when_there_is_not(self) -> None:
+        ann = player()
+        sign_in(ann, "s1")
+        sign_in(ann, "s2", "g2", node="node2")
+        assert shares(ann) == [("node1", 2), ("node2", 2)]
+
+        sign_out(ann, "s1", "g1")
+        assert shares(ann) == [("node2", 1)]
+
+    def test_a_further_session_has_its_node_told_again(self) -> None:
+        """The first word may have been lost."""
+        ann = player()
+        sign_in(ann, "s1")
+        sign_in(ann, "s2", "g2", node="node2")
+        shares(ann)
+
+        sign_in(ann, "s3", "g3", node="node2")
+        assert shares(ann) == [("node2", 2)]
+
+    def test_a_session_that_goes_on_elsewhere_leaves_one_node(self) -> None:
+        ann = player()
+        sign_in(ann, "s1")
+        sign_in(ann, "s2", "g2", node="node2", resumes="s1")
+
+        assert shares(ann) == [("node2", 1)]
+
+
+def shares(room: Room) -> list[tuple[str, int]]:
+    """Which nodes were told of how many, since the last time."""
+    told = [(share.to.node, share.among) for share in room.effects_of(ShareRates)]
+    assert {share.player for share in room.effects_of(ShareRates)} <= {"ann"}
+    room.effects.clear()
+    return told
 
 
 def test_only_the_servers_own_parts_open_and_close_sessions() -> None:

@@ -53,6 +53,15 @@ async def test_a_node_alone_knows_a_change_at_once_and_tells_nobody(north: Membe
     assert CHANNEL not in north.bus.sent
 
 
+async def test_who_watches_sees_what_is_known_and_every_change(north: Member) -> None:
+    await north.said(SetRule(id="1", name="speed", value=7))
+    seen: list[dict[str, int]] = []
+    north.node.replicas.watch("rules", seen.append)
+    await north.said(SetRule(id="2", name="speed", value=8))
+
+    assert seen == [{"speed": 7}, {"speed": 8}]
+
+
 async def test_a_node_alone_looks_again_for_what_it_could_not_read(cluster: Cluster, north: Member) -> None:
     """It looked again only while there were others: what it had missed, it missed for ever."""
     north.store.lose_next("select", applied=False)

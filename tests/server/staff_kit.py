@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
+from random import Random
 from secrets import token_bytes
 from typing import Any
 
@@ -12,8 +13,11 @@ from litestar.handlers import HTTPRouteHandler
 from actors.player import SessionOpen
 from actors.runtime import SessionRef
 from actors.runtime.meters import Meters
+from protocol import tag_of
+from server.config import Limits
 from server.features import FEATURES
 from server.http import HttpParts, make_app
+from server.node_limits import NodeLimits
 from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
 from server.staff.access import Terms
 from server.staff.keys import Scope, StaffKey, new_key
@@ -51,7 +55,16 @@ class Office:
             count=lambda: self.counted,
             drain=lambda: self.drains.append(member.name),
         )
-        self.parts = DeskParts(store=member.store, router=node.router, membership=node.membership, numbers=self.numbers)
+        tags = frozenset(map(tag_of, node.blueprint.requests))
+        self.limits = NodeLimits(Limits(), Meters(), Random(1), tags)
+        node.replicas.watch("limits", self.limits.apply)
+        self.parts = DeskParts(
+            store=member.store,
+            router=node.router,
+            membership=node.membership,
+            numbers=self.numbers,
+            limits=self.limits,
+        )
         self.desk.parts = self.parts
         nobody: Any = None
         parts = HttpParts(

@@ -41,6 +41,9 @@ class Wall(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high
+
     def is_closing(self) -> bool:
         return self.closed or self.aborted
 

@@ -14,19 +14,24 @@ from server.limits import (
     RateLimits,
     Refusal,
     SessionRates,
+    SharedRates,
     session_limits,
 )
 
 NOW = 5_000_000.0  # seconds; a machine that has been up for two months
 
 
-def rates(requests: Rate, **kinds: Rate) -> SessionRates:
+def session_rates(requests: Rate, **kinds: Rate) -> SessionRates:
     return SessionRates(
         requests=requests,
         kinds={tag.replace("_", "."): rate for tag, rate in kinds.items()},
         abuse_refusals=3,
         abuse_s=10.0,
     )
+
+
+def rates(requests: Rate, **kinds: Rate) -> SharedRates:
+    return SharedRates(session_rates(requests, **kinds))
 
 
 def refusal(limits: RateLimits, now: float, tag: str) -> RateLimited:
@@ -150,6 +155,62 @@ def test_switched_on_the_rates_hold() -> None:
 
     with pytest.raises(RateLimited):
         limits.allow(NOW, "x")
+
+
+def test_rates_that_change_hold_for_a_session_that_lives() -> None:
+    shared = rates(Rate(per_s=10, burst=20))
+    limits = RateLimits(shared)
+    limits.allow(NOW, "x")
+
+    shared.set(session_rates(Rate(per_s=1, burst=1), chat_send=Rate(per_s=0.1, burst=1)))
+
+    assert refusal(limits, NOW, "x").retry_after_ms == 100  # what it has used was used at the old rate
+    limits.allow(NOW + 0.1, "chat.send")
+    assert refusal(limits, NOW + 2, "chat.send").retry_after_ms == 8_100
+
+
+def test_who_was_refused_at_a_slow_rate_does_not_wait_for_it_once_the_rate_is_faster() -> None:
+    shared = rates(Rate(per_s=0.001, burst=5), chat_send=Rate(per_s=0.001, burst=1))
+    limits = RateLimits(shared)
+    for _ in range(5):
+        limits.allow(NOW, "x")
+    other = RateLimits(shared)
+    other.allow(NOW, "chat.send")
+
+    shared.set(session_rates(Rate(per_s=10, burst=5), chat_send=Rate(per_s=1, burst=1)))
+
+    for _ in range(5):
+        limits.allow(NOW, "x")
+    refusal(limits, NOW, "x")
+    other.allow(NOW, "chat.send")
+    refusal(other, NOW, "chat.send")
+
+
+def test_how_many_refusals_are_abuse_may_change_too() -> None:
+    shared = rates(Rate(per_s=1, burst=1))
+    limits = RateLimits(shared)
+    limits.allow(NOW, "x")
+    for _ in range(3):
+        refusal(limits, NOW, "x")
+    shared.set(SessionRates(requests=Rate(per_s=1, burst=1), kinds={}, abuse_refusals=5, abuse_s=10.0))
+
+    for _ in range(2):
+        refusal(limits, NOW, "x")
+        assert not limits.abused
+    refusal(limits, NOW, "x")
+    assert limits.abused
+
+
+def test_refusals_are_counted_by_whose_rate_it_was() -> None:
+    shared = rates(Rate(per_s=1, burst=2), chat_send=Rate(per_s=0.1, burst=1))
+    limits = RateLimits(shared)
+    limits.allow(NOW, "chat.send")
+    refusal(limits, NOW, "chat.send")
+    limits.allow(NOW, "x")
+    refusal(limits, NOW, "x")
+    refusal(limits, NOW, "x")
+
+    assert shared.limited == {"session_kind": 1, "session": 2}
 
 
 @given(
@@ -298,6 +359,17 @@ def test_one_address_cannot_use_up_the_handshakes_of_all() -> None:
     for _ in range(100):
         assert node.admit(NOW, "192.0.2.1") == Refusal("address_too_fast", 1)
     assert node.admit(NOW, "192.0.2.2") is None
+
+
+def test_admission_that_changes_holds_at_once_and_who_is_in_stays() -> None:
+    node = admission(handshakes=Rate(per_s=0.001, burst=2))
+    assert [node.admit(NOW, f"192.0.2.{n}") for n in range(2)] == [None, None]
+    assert node.admit(NOW, "192.0.2.3") == Refusal("too_fast", 30)
+
+    node.limits = AdmissionLimits(connections=3, handshakes=Rate(per_s=10, burst=2))
+    assert node.admit(NOW + 0.1, "192.0.2.3") is None
+    assert node.connections == 3
+    assert node.admit(NOW + 1, "192.0.2.4") == Refusal("node_full", 10)
 
 
 def test_addresses_that_are_gone_are_forgotten() -> None:

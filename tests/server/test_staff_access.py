@@ -16,6 +16,7 @@ BODIES = {
     "POST /v1/players/some/mute": {"reason": "r"},
     "POST /v1/announcements": {"text": {"en": "Hello"}},
     "PUT /v1/leaderboards/some": {},
+    "PUT /v1/limits": {},
     "POST /v1/leaderboards/some/scores": {"owner": "bo", "score": 1},
 }
 """Where a change needs one: a new change has its line here."""

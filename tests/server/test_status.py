@@ -1,10 +1,13 @@
 """What ``/readyz`` says of a node whose store is away or slow."""
 
 from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
 
 from actors.runtime.commit import LATELY_S
+from actors.runtime.meters import Meters
+from server.shedding import Shedder, SheddingLimits
 from server.status import SLOW_S, Status
 from tests.runtime.rooms import ALL, Add
 from tests.support.clock import settle
@@ -25,9 +28,15 @@ async def node(cluster: Cluster) -> Member:
 
 
 @pytest.fixture
-def status(node: Member) -> Status:
+def shedder() -> Shedder:
     """Of that node."""
-    made = Status()
+    return Shedder(SheddingLimits(), Meters(), Random(1))
+
+
+@pytest.fixture
+def status(node: Member, shedder: Shedder) -> Status:
+    """Of that node."""
+    made = Status(shedder)
     made.node, made.bus, made.starting = node.node, node.bus, ""
     return made
 
@@ -79,3 +88,13 @@ async def test_a_store_that_is_away_is_a_reason_until_it_is_back(
     await node.said(Add(id="2"))
     assert status.reasons() == []
     assert asked.code == "unavailable"
+
+
+async def test_a_node_that_sheds_says_what_it_turns_away_until_it_is_calm(status: Status, shedder: Shedder) -> None:
+    for now in (1.0, 1.25):
+        shedder.observe(now, 0.6)
+    assert status.reasons() == ["this node has too much to do and takes no new sign-ins"]
+
+    for now in range(10, 20):
+        shedder.observe(now, 0.0)
+    assert status.reasons() == []

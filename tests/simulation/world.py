@@ -21,11 +21,12 @@ from protocol import Codec, Limits, Request
 from server.auth import Tokens
 from server.config import Auth
 from server.config import Gateway as GatewayConfig
+from server.config import Limits as LimitsConfig
 from server.features import FEATURES
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
 from server.lifetime import drain
-from server.limits import SessionRates
+from server.node_limits import NodeLimits
 from server.welcome import WelcomeOptions, Welcomer
 from storage import ActorWrite
 from tests.runtime.rooms import counter, purse
@@ -46,6 +47,7 @@ OPTIONS = NodeOptions(
     router=RouterOptions(deadline_s=LEASE_S + 5.0),
 )
 SERVICES = sum(feature.service is not None for feature in FEATURES)
+NO_LIMITS = LimitsConfig(enabled="off")
 GATEWAY = GatewayConfig(heartbeat_s=HEARTBEAT_S, reconnect_spread_s=2.0)
 TOKEN_MAKERS = (
     "server.welcome.token_urlsafe",
@@ -232,6 +234,8 @@ class World(Cluster):
 
 def _gateway(member: SimulatedMember) -> Gateway:
     node, clock = member.node, member.clock
+    meters = Meters()
+    limits = NodeLimits(NO_LIMITS, meters, Random(node.name))
     welcomer = Welcomer(
         node=node.name,
         router=node.router,
@@ -239,6 +243,7 @@ def _gateway(member: SimulatedMember) -> Gateway:
         replica=node.reach.replica,
         tokens=Tokens(Auth(dev=True), clock),
         clock=clock,
+        limits=limits,
         options=WelcomeOptions(
             heartbeat_ms=int(HEARTBEAT_S * 1000),
             limits=Limits(message_bytes=GATEWAY.message_bytes, text_chars=2000, requests_per_s=30),
@@ -249,10 +254,8 @@ def _gateway(member: SimulatedMember) -> Gateway:
         node=node,
         codec=_codec(tuple(node.blueprint.requests)),
         welcomer=welcomer,
-        admission=None,
-        rates=SessionRates(),
-        limits_on=False,
-        meters=Meters(),
+        limits=limits,
+        meters=meters,
         clock=clock,
         random=Random(node.name),
         dev=True,
