@@ -1,7 +1,7 @@
 """One socket: the RFC is websockets' Sans-I/O protocol, the reading and writing are asyncio's.
 
     transport -> data_received -> whole frames -> plain ones ------------------> Peer.message
-                                              -> others -> ServerProtocol ----> Peer.message, Peer.heard
+                                              -> others -> StrictFraming -----> Peer.message, Peer.heard
     Peer -> send (whole frames) -> transport
 
 Nearly all that a client sends is a message in one masked frame (plain). Those are opened here, in a tenth of the time;
@@ -20,11 +20,11 @@ from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode, apply_mask
 from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
-from websockets.protocol import Protocol as Framing
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from protocol import CloseCode, Wire
+from server.websocket import StrictFraming, StrictProtocol, is_text
 
 log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
-        self._ws: Framing | None = ServerProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
+        self._ws: StrictFraming | None = StrictProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
         """None from the upgrade to the first frame that is not plain: it holds all headers, 3 KB, and most connections
         need it no more."""
         self._transport: asyncio.Transport | None = None
@@ -243,7 +243,10 @@ class Connection(asyncio.Protocol):
                 mask = at + (4 if second & _SIZE == _MEDIUM else 2)
                 assert self._peer is not None
                 payload = apply_mask(data[mask + 4 : at + needed], data[mask : mask + 4])
-                self._peer.message(payload, binary=first == _BINARY)
+                if first == _BINARY or is_text(payload):
+                    self._peer.message(payload, binary=first == _BINARY)
+                else:
+                    self._take(data[at : at + needed])
             else:
                 self._take(data[at : at + needed])
             at += needed
@@ -269,19 +272,19 @@ class Connection(asyncio.Protocol):
         self.open = self.open and ws.state is State.OPEN
         self._write_protocol()
 
-    def _protocol(self) -> Framing:
+    def _protocol(self) -> StrictFraming:
         if self._ws is None:
-            self._ws = Framing(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
+            self._ws = StrictFraming(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
         return self._ws
 
     def _respond(self, response: Response) -> None:
-        assert isinstance(self._ws, ServerProtocol)
+        assert isinstance(self._ws, StrictProtocol)
         self._ws.send_response(response)
         self._write_protocol()
 
     def _upgrade(self, request: Request) -> None:
         ws = self._ws
-        assert isinstance(ws, ServerProtocol)
+        assert isinstance(ws, StrictProtocol)
         response = self._door.answer(request) or ws.accept(request)
         self._respond(response)
         if self._timer is not None:

@@ -294,6 +294,7 @@ def test_fragments_of_nothing_without_end_take_no_memory(line: Line) -> None:
         (frame(CLOSE, struct.pack("!H", 999)), 1002),
         (frame(CLOSE, struct.pack("!H", 1005)), 1002),
         (frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (frame(TEXT, b'"\xff"'), 1007),
     ],
     ids=str,
 )
