@@ -1,5 +1,6 @@
 """What a case of the Autobahn test suite is: what is sent, and what must come of it."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -43,6 +44,21 @@ class Put(NamedTuple):
     """Places in the payload at which sending pauses."""
 
 
+class Fragmented(NamedTuple):
+    """One message to send, in fragments of ``size`` bytes."""
+
+    opcode: int
+    payload: bytes
+    size: int
+
+
+class Trips(NamedTuple):
+    """One frame to send so many times, each time when the answer to the one before is there."""
+
+    put: Put
+    times: int
+
+
 class Pause(NamedTuple):
     """Wait for the server to end the connection; if it does not, that is an event."""
 
@@ -55,7 +71,7 @@ class Awaited(NamedTuple):
     frames: int
 
 
-Step = Put | Pause | Awaited
+Step = Put | Fragmented | Trips | Pause | Awaited
 
 
 class Case(NamedTuple):
@@ -107,9 +123,13 @@ def alone(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(step._replace(alone=True) if isinstance(step, Put) else step for step in steps)
 
 
-def fragments(opcode: int, payload: bytes, size: int) -> tuple[Step, ...]:
+def fragments(opcode: int, payload: bytes, size: int) -> tuple[Put, ...]:
     """A message in fragments of ``size`` bytes."""
-    places = range(0, len(payload), size)
-    return tuple(
-        Put(opcode if at == 0 else CONT, payload[at : at + size], fin=at + size >= len(payload)) for at in places
-    )
+    return tuple(in_turn(Fragmented(opcode, payload, size)))
+
+
+def in_turn(message: Fragmented) -> Iterator[Put]:
+    """The frames of a message."""
+    opcode, payload, size = message
+    for at in range(0, len(payload), size):
+        yield Put(opcode if at == 0 else CONT, payload[at : at + size], fin=at + size >= len(payload))

@@ -21,16 +21,20 @@ from tests.autobahn.case import (
     Awaited,
     Case,
     Event,
+    Fragmented,
     Message,
     Pause,
     Pong,
     Put,
+    Step,
     StillOpen,
+    Trips,
+    in_turn,
 )
 
-PATIENCE_S = 10.0  # for whatever the server has to do
+PATIENCE_S = 50.0  # for whatever the server has to do
 PAUSE_S = 1.0  # in which a server that is to fail fast should have done so; the suite waits as long
-AT_ONCE = 32  # cases that run side by side
+AT_ONCE = 16  # cases that run side by side
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%s"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -188,11 +192,18 @@ class Client(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    async def _do(self, step: Put | Pause | Awaited) -> None:
+    async def _do(self, step: Step) -> None:
         match step:
             case Put():
                 self.sent_close = self.sent_close or (step.opcode == CLOSE and not step.rsv)
                 await self._put(step)
+            case Fragmented():
+                for put in in_turn(step):
+                    await self._put(put)
+            case Trips():
+                for n in range(step.times):
+                    await self._put(step.put)
+                    await self._do(Awaited(n + 1))
             case Pause():
                 await self._pause(step.name)
             case Awaited():

@@ -124,7 +124,14 @@ def fragmented() -> Iterator[Case]:
     text = b"fragment1fragment2fragment3fragment4fragment5"
     five = fragments(TEXT, text, 9)
     answers = (Pong(b"pongme 1!"), Pong(b"pongme 2!"), Message(text))
-    steps = (*five[:2], Put(PING, b"pongme 1!"), Awaited(1), *five[2:4], Put(PING, b"pongme 2!"), five[4])
+    steps: tuple[Step, ...] = (
+        *five[:2],
+        Put(PING, b"pongme 1!"),
+        Awaited(1),
+        *five[2:4],
+        Put(PING, b"pongme 2!"),
+        five[4],
+    )
     yield echoed("5.19", "pings between fragments; the first is answered before the message ends", *steps, ok=answers)
     yield echoed("5.20", "the same, frame by frame", *alone(steps), ok=answers)
 
