@@ -102,10 +102,15 @@ class Connection(asyncio.Protocol):
         "address",
         "open",
         "paused",
+        "window_bits",
     )
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, max_bytes: int) -> None:
+    def __init__(
+        self, door: Door, loop: asyncio.AbstractEventLoop, max_bytes: int, *, compression: bool = False
+    ) -> None:
         self.address = ""
+        self.window_bits = 0
+        """With which messages may be compressed for this client (``framing.frame``); 0: they may not be."""
         self.open = False
         """Whether messages can be received and sent."""
         self.paused = False
@@ -114,7 +119,9 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
-        self._ws: StrictFraming | None = StrictProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
+        self._ws: StrictFraming | None = StrictProtocol(
+            select_subprotocol=_select, max_size=max_bytes, logger=_QUIET, compression=compression
+        )
         """None from the upgrade to the first frame that is not plain: it holds all headers, 3 KB, and most connections
         need it no more."""
         self._transport: asyncio.Transport | None = None
@@ -298,8 +305,10 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.NO_COMMON_VERSION, "none of the offered subprotocols is known")
             return
         assert wire is not None
-        if not ws.extensions:
-            self._ws = None
+        self.window_bits = ws.window_bits
+        self._ws = None
+        if ws.extensions:
+            self._protocol().extensions = ws.extensions
         self._peer = self._door.opened(self, request, wire)
         self.open = True
 

@@ -80,7 +80,8 @@ class Gateway:
         loop = self._loop = asyncio.get_running_loop()
         max_bytes = self._config.message_bytes * FRAME_FACTOR
         config = self._config
-        async with Acceptor(config.host, config.port, lambda: Connection(self, loop, max_bytes)).running() as acceptor:
+        connect = partial(Connection, self, loop, max_bytes, compression=config.compression)
+        async with Acceptor(config.host, config.port, connect).running() as acceptor:
             self.port = acceptor.port
             log.info("gateway.listening", host=config.host, port=self.port)
             try:

@@ -1,13 +1,18 @@
-"""What websockets' protocol leaves to its own shells, and what RFC 6455 asks for all the same."""
+"""What websockets' protocol leaves to its own shells, and what RFC 6455 asks for all the same; and compression."""
 
 import codecs
+from typing import Any
 
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol
 from websockets.server import ServerProtocol
 
 _utf8 = codecs.utf_8_decode
 _Utf8 = codecs.getincrementaldecoder("utf-8")
+_DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+"""Each message by itself, both ways: between messages a connection keeps nothing (with takeover it would keep 40 kB to
+read and up to 256 kB to write), and no secret is compressed together with what somebody else has said."""
 
 
 def is_text(payload: bytes) -> bool:
@@ -28,7 +33,7 @@ class StrictFraming(Protocol):
     """Reads the text message that is coming in fragments; None if none is."""
 
     def recv_frame(self, frame: Frame) -> None:
-        """Called by the parser for every frame; an exception ends the connection with its close code."""
+        """Called by the parser for every frame, inflated; an exception ends the connection with its close code."""
         opcode = frame.opcode
         if opcode is Opcode.TEXT:
             if frame.fin:
@@ -46,4 +51,13 @@ class StrictFraming(Protocol):
 
 
 class StrictProtocol(StrictFraming, ServerProtocol):
-    """The same with the upgrade before it."""
+    """The same with the upgrade before it, which may agree on compression."""
+
+    def __init__(self, *, compression: bool, **options: Any) -> None:
+        super().__init__(extensions=[_DEFLATE] if compression else None, **options)
+
+    @property
+    def window_bits(self) -> int:
+        """Of the window with which messages to the client may be compressed; 0 if they may not be."""
+        deflates = (e.local_max_window_bits for e in self.extensions if isinstance(e, PerMessageDeflate))
+        return next(deflates, 0)

@@ -50,6 +50,8 @@ class Fragmented(NamedTuple):
     opcode: int
     payload: bytes
     size: int
+    rsv: int = 0
+    """Of the first fragment."""
 
 
 class Trips(NamedTuple):
@@ -93,6 +95,8 @@ class Case(NamedTuple):
     """Close frames must have gone both ways. Else the socket may simply be cut."""
     informational: bool = False
     """Any events will do, as long as there is an end."""
+    offer: str = ""
+    """Extensions that the client offers; the server must take one."""
 
     @property
     def closes(self) -> bool:
@@ -130,6 +134,7 @@ def fragments(opcode: int, payload: bytes, size: int) -> tuple[Put, ...]:
 
 def in_turn(message: Fragmented) -> Iterator[Put]:
     """The frames of a message."""
-    opcode, payload, size = message
-    for at in range(0, len(payload), size):
-        yield Put(opcode if at == 0 else CONT, payload[at : at + size], fin=at + size >= len(payload))
+    opcode, payload, size, rsv = message
+    yield Put(opcode, payload[:size], fin=size >= len(payload), rsv=rsv)
+    for at in range(size, len(payload), size):
+        yield Put(CONT, payload[at : at + size], fin=at + size >= len(payload))

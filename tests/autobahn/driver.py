@@ -1,7 +1,9 @@
 """The client that a case is made of: it sends what the case says, reads what comes, and grades it."""
 
 import asyncio
+import re
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import pairwise
@@ -80,13 +82,17 @@ class Answers:
     """Reads what a server sends, and is strict about it."""
 
     def __init__(self) -> None:
+        self.window_bits = 0
+        """Of a server that may compress; 0: it may not."""
+        self.compressed = 0
+        """Messages that were."""
         self.events: list[Event] = []
         self.frames = 0
         self.code: int | None = None
         """The code of the server's close frame; 1005 if it has none."""
         self._buffer = bytearray()
         self._parts: list[bytes] | None = None
-        self._binary = False
+        self._binary = self._deflated = False
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -116,7 +122,8 @@ class Answers:
         opcode, fin = first & 0x0F, bool(first & 0x80)
         if self.code is not None:
             raise Broken("a frame behind the close frame")
-        if first & 0x70 or (opcode >= CLOSE and (not fin or len(payload) > 125)):
+        allowed = 0x40 if self.window_bits and opcode in (TEXT, BINARY) else 0
+        if first & 0x70 & ~allowed or (opcode >= CLOSE and (not fin or len(payload) > 125)):
             raise Broken(f"a frame that begins with {first:#x} and has {len(payload)} bytes")
         if opcode == CLOSE:
             self.code = struct.unpack("!H", payload[:2])[0] if payload else 1005
@@ -124,17 +131,30 @@ class Answers:
         elif opcode == PONG:
             self.events.append(Pong(payload))
         elif opcode in (TEXT, BINARY, CONT) and (opcode == CONT) is (self._parts is not None):
-            self._data(opcode, payload, fin=fin)
+            self._data(first, payload, fin=fin)
         elif opcode != PING:
             raise Broken(f"opcode {opcode}")
 
-    def _data(self, opcode: int, payload: bytes, *, fin: bool) -> None:
+    def _data(self, first: int, payload: bytes, *, fin: bool) -> None:
         if self._parts is None:
-            self._parts, self._binary = [], opcode == BINARY
+            self._parts, self._binary, self._deflated = [], first & 0x0F == BINARY, bool(first & 0x40)
         self._parts.append(payload)
         if fin:
-            self.events.append(Message(b"".join(self._parts), self._binary))
+            whole = b"".join(self._parts)
+            if self._deflated:
+                self.compressed += 1
+                whole = inflated(whole, self.window_bits)
+            self.events.append(Message(whole, self._binary))
             self._parts = None
+
+
+def inflated(payload: bytes, window_bits: int) -> bytes:
+    """A message of a server that keeps no context and looks back no further than it has said (RFC 7692, 7.2.2)."""
+    inflate = zlib.decompressobj(-window_bits)
+    try:
+        return inflate.decompress(payload + b"\x00\x00\xff\xff")
+    except zlib.error as error:
+        raise Broken(f"what cannot be inflated: {error}") from error
 
 
 class Client(asyncio.Protocol):
@@ -161,12 +181,22 @@ class Client(asyncio.Protocol):
             self._head, _, data = (self._head + data).partition(b"\r\n\r\n")
             if not self._head.startswith(b"HTTP/1.1 101 "):
                 self.broken = f"the upgrade was answered {self._head[:60]!r}"
+            self._agree(self._head)
             self._head = None
         try:
             self.answers.feed(data)
         except (Broken, UnicodeDecodeError) as error:
             self.broken = f"the server has sent {error}"
         self._news.set()
+
+    def _agree(self, head: bytes) -> None:
+        """Take note of what the server has said of compression."""
+        answer = re.search(rb"(?im)^Sec-WebSocket-Extensions: *(.*?)\r?$", head)
+        if (answer is not None) is not bool(self._case.offer):
+            self.broken = f"{self._case.offer or 'nothing'} was offered and answered {answer and answer[1]!r}"
+        elif answer is not None:
+            bits = re.search(rb"server_max_window_bits=(\d+)", answer[1])
+            self.answers.window_bits = int(bits[1]) if bits else 15
 
     def eof_received(self) -> bool:
         self.ended.set()
@@ -179,7 +209,8 @@ class Client(asyncio.Protocol):
     # Doing.
     async def play(self) -> None:
         """Send what the case says, close if it is for the client to do so, and see the end."""
-        self._transport.write(UPGRADE % b"")
+        offer = f"Sec-WebSocket-Extensions: {self._case.offer}\r\n" if self._case.offer else ""
+        self._transport.write(UPGRADE % offer.encode())
         await self._until(lambda: self._head is None)
         for step in self._case.steps:
             if self.ended.is_set():

@@ -1,7 +1,11 @@
-"""The gateway's connections against the Autobahn test suite's cases: groups 1 to 7, 9 up to 4 MiB, and 10."""
+"""The gateway's connections against the Autobahn test suite's cases.
+
+Groups 1 to 7, 9 up to 4 MiB, and 10; 12 and 13 with compression on.
+"""
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 
 import pytest
@@ -11,6 +15,7 @@ from _pytest.mark.structures import ParameterSet
 from server.connection import Connection
 from tests.autobahn.case import Case
 from tests.autobahn.closing import closings, codes, payloads
+from tests.autobahn.compression import compressed
 from tests.autobahn.driver import Grade, Verdict, all_judged
 from tests.autobahn.framing import auto_fragmented, fragmented, opcodes, pings, reserved_bits, sizes
 from tests.autobahn.limits import limits
@@ -34,7 +39,8 @@ GROUPS = (
     auto_fragmented(),
 )
 CASES: tuple[Case, ...] = tuple(chain.from_iterable(GROUPS))
-COUNTS = {"1": 16, "2": 11, "3": 7, "4": 10, "5": 20, "6": 145, "7": 37, "9": 50, "10": 1}
+COMPRESSED: tuple[Case, ...] = tuple(compressed())
+COUNTS = {"1": 16, "2": 11, "3": 7, "4": 10, "5": 20, "6": 145, "7": 37, "9": 50, "10": 1, "12": 90, "13": 126}
 LATE = {"6.4.3", "6.4.4"}
 """Bad text within one frame is refused when the whole frame is there, and no frame is longer than a message may be."""
 
@@ -68,7 +74,7 @@ def as_parameter(case: Case) -> ParameterSet:
 
 
 def test_every_case_of_the_suite_is_there_once() -> None:
-    numbers = [case.number for case in CASES]
+    numbers = [case.number for case in (*CASES, *COMPRESSED)]
     assert len(set(numbers)) == len(numbers)
     assert {group: sum(n.startswith(f"{group}.") for n in numbers) for group in COUNTS} == COUNTS
 
@@ -80,3 +86,16 @@ def test_case(case: Case, verdicts: dict[str, Verdict]) -> None:
     if case.non_strict is not None and (not case.number.startswith("6.4.") or case.number in LATE):
         good.add(Grade.NON_STRICT)
     assert verdict.grade in good, f"{case.what}: {verdict.why}"
+
+
+@pytest.mark.parametrize("group", dict.fromkeys(case.number.rpartition(".")[0] for case in COMPRESSED))
+def test_compressed(group: str) -> None:
+    cases = [case for case in COMPRESSED if case.number.startswith(f"{group}.")]
+    verdicts = verdicts_of(cases, partial(Connection, compression=True))
+    assert verdicts == {case.number: Verdict(Grade.OK) for case in cases}
+
+
+def test_who_has_compression_on_passes_the_other_cases_too() -> None:
+    few = [case for case in CASES if case.number.startswith(("3.", "5.", "6.3", "7.1"))]
+    verdicts = verdicts_of(few, partial(Connection, compression=True))
+    assert {number for number, verdict in verdicts.items() if verdict.grade is Grade.FAILED} == set()

@@ -22,7 +22,8 @@ class Echo:
         self._connection = connection
 
     def message(self, payload: bytes, *, binary: bool) -> None:
-        self._connection.send([frame(Wire.MSGPACK if binary else Wire.JSON, payload)])
+        wire = Wire.MSGPACK if binary else Wire.JSON
+        self._connection.send([frame(wire, payload, self._connection.window_bits)])
 
     def heard(self) -> None:
         """A ping is answered by the connection."""
