@@ -12,8 +12,8 @@ from tests.support.nodes import ROOT, NodeProcess, node
 PAGE = ROOT / "docs" / "THREAT_MODEL.md"
 BEGIN, END = "<!-- table: made by `make attacks` -->", "<!-- end of the table -->"
 HEAD = (
-    "| attack | sockets | what the node does | how they ended | time | the node's CPU | its memory | pings of others before,"
-    " p50 / p99 / worst ms | meanwhile |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    "| attack | sockets | what the node does | how they ended | time | the node's CPU | its memory | pings of others"
+    " before, p50 / p99 / worst ms | meanwhile |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
 

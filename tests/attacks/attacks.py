@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from tests.attacks.attacker import Attacker, ends, storm
-from tests.support.raw import CONT, PING, PONG, TEXT, frame, say, upgrade
+from tests.support.raw import CONT, PING, PONG, TEXT, frame, upgrade
 
 BINARY = 2
 PINGS = frame(PING, b"x" * 125) * 100
@@ -181,114 +181,6 @@ async def byte_by_byte(port: int, address: str, many: int) -> Counter[str]:
             if attacker.ended.is_set():
                 return
             attacker.put(byte.to_bytes())
-            await asyncio.sleep(0)
-
-    return ends(await storm(port, address, many, send))
-
-
-def flood(attacker: Attacker, number: int) -> None:
-        attacker.put(HEADERS[number % len(HEADERS)])
-        await asyncio.sleep(0)
-
-    return ends(await storm(port, address, many, flood))
-
-
-def without(name: str) -> bytes:
-    """An upgrade without one of its headers."""
-    return b"".join(line for line in upgrade().splitlines(keepends=True) if not line.startswith(name.encode()))
-
-
-SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-KEY, VERSION = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", b"Sec-WebSocket-Version: 13"
-NO_UPGRADES: tuple[bytes, ...] = (
-    upgrade().replace(b"Host:", b"Content-Length: 34\r\nHost:") + SMUGGLED,
-    upgrade().replace(b"Host:", b"Transfer-Encoding: chunked\r\nHost:") + b"22\r\n" + SMUGGLED + b"\r\n0\r\n\r\n",
-    upgrade().replace(b"Host:", b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\nHost:") + b"0\r\n\r\n" + SMUGGLED,
-    b"POST /ws HTTP/1.1\r\nHost: a\r\nContent-Length: 34\r\n\r\n" + SMUGGLED,
-    SMUGGLED + SMUGGLED + upgrade(),
-    b"GET /healthz HTTP/1.1\nHost: a\n\n",
-    b"GET /ws\r\n\r\n",
-    b"GET  /ws HTTP/1.1\r\n\r\n",
-    b"GET /ws HTTP/1.1\r\n : x\r\n\r\n",
-    b"GET /ws HTTP/1.1\r\nX : y\r\n\r\n",
-    b"GET /ws HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
-    b"GET /ws HTTP/1.1\r\nX: \x00\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    b"\x00" * 65_536,
-    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
-    without("Sec-WebSocket-Key"),
-    without("Sec-WebSocket-Version"),
-    without("Upgrade"),
-    without("Connection"),
-    upgrade().replace(KEY, b"Sec-WebSocket-Key: short"),
-    upgrade().replace(KEY, KEY + b"\r\n" + KEY),
-    upgrade().replace(VERSION, b"Sec-WebSocket-Version: 8"),
-    upgrade().replace(VERSION, b"Sec-WebSocket-Version: 13, 8"),
-    upgrade().replace(b"GET", b"DELETE"),
-    upgrade().replace(b"HTTP/1.1", b"HTTP/1.0"),
-)
-
-
-async def no_upgrades(port: int, address: str, many: int) -> Counter[str]:
-    """A second request hidden in the first, other protocols, missing and bad keys and versions."""
-
-    async def ask(attacker: Attacker, number: int) -> None:
-        attacker.put(NO_UPGRADES[number % len(NO_UPGRADES)])
-        await asyncio.sleep(0)
-
-    attackers = await storm(port, address, many, ask)
-    assert max(attacker.answers for attacker in attackers) == 1, "a request in the body of another was answered"
-    return ends(attackers)
-
-
-# Frames.
-def claimed(size: int) -> bytes:
-    """The header of a text frame that says it is so long."""
-    return struct.pack("!BBQ", 0x81, 0xFF, size) + bytes(4)
-
-
-BAD_FRAMES: tuple[bytes, ...] = (
-    claimed(2**62),
-    claimed(2**63),
-    claimed(2**64 - 1),
-    b"\x81\x05hello",
-    b"\xc1\x80" + bytes(4),
-    b"\xf1\x80" + bytes(4),
-    frame(3),
-    frame(11),
-    frame(CONT),
-    frame(PING, fin=False),
-    frame(PING, b"x" * 126),
-    frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"),
-    frame(TEXT, b'{"t":"ping","id":"\xff"}'),
-    frame(TEXT, b"\xed\xa0", fin=False) + frame(CONT, b"\x80"),
-    frame(8, b"\x00"),
-    frame(8, b"\x00\x00"),
-    frame(TEXT, b"a" * 60_000, fin=False) + frame(CONT, b"b" * 6_000),
-)
-
-
-async def bad_frames(port: int, address: str, many: int) -> Counter[str]:
-    """Lengths of exabytes, reserved bits and opcodes, no mask, no UTF-8."""
-
-    async def send(attacker: Attacker, number: int) -> None:
-        await attacker.sign_in(f"bad{number}")
-        attacker.put(BAD_FRAMES[number % len(BAD_FRAMES)])
-
-    return ends(await storm(port, address, many, send))
-
-
-async def byte_by_byte(port: int, address: str, many: int) -> Counter[str]:
-    """Pings of the protocol, each byte in a packet of its own, until it is too many; it takes seconds."""
-    message = say("ping", "p")
-
-    async def send(attacker: Attacker, number: int) -> None:
-        await attacker.sign_in(f"drip{number}")
-        for at in range(400 * len(message)):
-            if attacker.ended.is_set():
-                return
-            attacker.put(message[at % len(message)].to_bytes())
             await asyncio.sleep(0)
 
     return ends(await storm(port, address, many, send))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tests.attacks.attacks import Attack
 from tests.attacks.innocents import INNOCENTS, Innocents, signed_in_from, usage
+from tests.attacks.run import in_a_process
 from tests.support.nodes import NodeProcess
 
 QUIET_S = 2.0  # of pings before the attack, to compare with
@@ -49,7 +50,7 @@ async def attacked(node: NodeProcess, attack: Attack, sockets: int) -> Cost:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(innocents.ping(over))
             largest = tasks.create_task(watched(node.process.pid, over))
-            ends = await attack.run(port, f"127.1.0.{number}", sockets)
+            ends = await in_a_process(attack, port, f"127.1.0.{number}", sockets)
             async with signed_in_from(f"127.3.0.{number}", port, f"newcomer{next(_names)}"):
                 pass
             over.set()
