@@ -1,4 +1,4 @@
-"""One attack, in a process of its own, so that players do not wait for the attackers: how its sockets ended, as JSON."""
+"""One attack, in a process of its own: players are not to wait for the attackers. Prints how its sockets ended."""
 
 import asyncio
 import json
