@@ -15,7 +15,6 @@ from tests.attacks.innocents import INNOCENTS, Innocents, signed_in_from, usage
 from tests.attacks.run import in_a_process
 from tests.support.nodes import NodeProcess
 
-QUIET_S = 2.0  # of pings before the attack, to compare with
 PATIENCE_S = 20.0
 _addresses = count(1)
 _names = count(1)
@@ -32,18 +31,23 @@ class Cost(NamedTuple):
     seconds: float
     cpu_s: float
     """Of the node, in these seconds; the pings are a part of it."""
+    starved_s: float
+    """That the node waited for a core: what players wait for then is the machine."""
     memory: int
     """Bytes that the node was larger at its largest."""
 
 
-async def attacked(node: NodeProcess, attack: Attack, sockets: int) -> Cost:
-    """Run an attack. A ping that is not answered, or a newcomer who is not let in, fails."""
+async def attacked(node: NodeProcess, attack: Attack, sockets: int, *, quiet_s: float = 0.0) -> Cost:
+    """Run an attack, after ``quiet_s`` of pings to compare with.
+
+    A ping that is not answered, or a newcomer who is not let in, fails.
+    """
     number = next(_addresses)
     port = node.gateway_port
     loop = asyncio.get_running_loop()
     async with playing(node, f"127.2.0.{number}") as innocents:
         quiet = asyncio.Event()
-        loop.call_later(QUIET_S, quiet.set)
+        loop.call_later(quiet_s, quiet.set)
         await innocents.ping(quiet)
         before, innocents.waits = innocents.waits, []
         over, began, start = asyncio.Event(), loop.time(), usage(node.process.pid)
@@ -57,7 +61,15 @@ async def attacked(node: NodeProcess, attack: Attack, sockets: int) -> Cost:
         used = usage(node.process.pid)
         await left(node, INNOCENTS)
         grown = max(largest.result() - start.memory, 0)
-        return Cost(ends, before, innocents.waits, loop.time() - began, used.cpu_s - start.cpu_s, grown)
+        return Cost(
+            ends,
+            before,
+            innocents.waits,
+            loop.time() - began,
+            used.cpu_s - start.cpu_s,
+            used.starved_s - start.starved_s,
+            grown,
+        )
 
 
 @asynccontextmanager

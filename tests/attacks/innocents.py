@@ -19,14 +19,17 @@ class Usage(NamedTuple):
     """What a process has used."""
 
     cpu_s: float
+    starved_s: float
+    """Seconds that it could have run, but the machine's cores were taken by others."""
     memory: int
 
 
 def usage(process: int) -> Usage:
-    """CPU seconds and resident bytes so far, of Linux."""
+    """Of a process so far, as Linux counts it."""
     stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     resident = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return Usage((int(stat[11]) + int(stat[12])) / TICK, resident * PAGE)
+    waited = sum(int(task.read_text().split()[1]) for task in Path(f"/proc/{process}/task").glob("*/schedstat"))
+    return Usage((int(stat[11]) + int(stat[12])) / TICK, waited / 1e9, resident * PAGE)
 
 
 class Innocents:
