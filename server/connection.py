@@ -246,7 +246,8 @@ class Connection(asyncio.Protocol):
                 self._partial, self._missing = bytearray(data[at:]), at + needed - end
                 return b""
             first, second = data[at], data[at + 1]
-            if first in _PLAIN and second & _MASKED and needed <= self._max_bytes and self._fragments is None:
+            plain = first in _PLAIN and _MASKED <= second < _MASKED | _LONG
+            if plain and needed <= self._max_bytes and self._fragments is None:
                 mask = at + (4 if second & _SIZE == _MEDIUM else 2)
                 assert self._peer is not None
                 payload = apply_mask(data[mask + 4 : at + needed], data[mask : mask + 4])

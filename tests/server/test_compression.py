@@ -79,6 +79,7 @@ def test_neither_end_keeps_anything_between_messages(line: Line) -> None:
     assert "server_no_context_takeover; client_no_context_takeover" in line.head
     for _ in range(3):
         line.feed(masked(TEXT, deflated(b"hello" * 100), first=RSV1))
+    assert line.connection._ws is not None
     (extension,) = line.connection._ws.extensions
     assert isinstance(extension, PerMessageDeflate)
     assert not {"decoder", "encoder"} & vars(extension).keys()
