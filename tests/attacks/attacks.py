@@ -286,7 +286,7 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack(
         "10,000 frames in a packet",
-        "looks at 4 KiB at a time, closes with 4004",
+        "reads no further than the frame that is too many, closes with 4004",
         flood(frame(PONG) * 10_000),
         ABUSED,
         (10, 50),

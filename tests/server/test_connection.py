@@ -252,7 +252,7 @@ def test_a_message_may_come_one_byte_at_a_time(line: Line) -> None:
 
 
 def test_a_size_may_be_written_with_more_bytes_than_it_needs(line: Line) -> None:
-    """Its last bytes were taken for the mask; so were those of every message above 64 KiB, where the limit allows it."""
+    """Its last bytes were taken for the mask; so were those of messages above 64 KiB, where a game allows them."""
     line.feed(b"\x81\xff" + struct.pack("!Q", 5) + bytes(4) + b"hello")
     line.feed(b"\x82\xfe" + struct.pack("!H", 5) + bytes(4) + b"hello")
     assert line.ear.messages == [b"hello", b"hello"]
