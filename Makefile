@@ -12,7 +12,7 @@ run: .venv/run.stamp ## start a node in development mode on this machine
 	@exec .venv/bin/python -m server serve --dev $(ARGS)
 
 test: .venv/dev.stamp ## run all tests; one: make test ARGS="tests/rooms -k kick"
-	@.venv/bin/python -m pytest -q $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
+	@.venv/bin/python -m pytest -q $(if $(ARGS),$(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
 evening: .venv/dev.stamp ## 1,000 players, 10,000 notices, a period that ends, a killed node; three minutes
 	@TEST_SESSIONS=1000 .venv/bin/python -m pytest -q tests/e2e/test_evening.py $(ARGS)

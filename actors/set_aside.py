@@ -1,4 +1,5 @@
-"""Set aside: staff has tells and timers that kept failing tried once more, or gives them up.
+"""Set aside: staff has tells and timers that kept failing tried once more, or gives them up, and actors that are
+quarantined loaded again at once.
 
 Owns nothing; its turns are run by the actor whose row it is, of whatever kind. So a change is fenced like all else that
 the actor writes, and one commit with its row in ``audit``. What was set aside, and what trying again means:
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from actors.runtime import EVERY_KIND, Context, Feature, GiveUp, TryAgain, type_of
+from actors.runtime import EVERY_KIND, Context, Feature, GiveUp, Lifting, TryAgain, type_of
 from actors.staff import By, audit
 from protocol import GuildhallError, Reply, Request
 from storage import TellRow, TimerRow
@@ -31,6 +32,26 @@ class TimerNotSetAside(GuildhallError):
     """The actor has no timer of this name that was set aside: there was none, or it was requeued, dropped, set anew."""
 
     code = "timer.not_found"
+
+
+class NotQuarantined(GuildhallError):
+    """The actor is not quarantined now: it was never, or it has been tried again since."""
+
+    code = "actor.not_quarantined"
+
+
+class ActorRetried(Reply, tag="set_aside.actor_retried", frozen=True, kw_only=True):
+    """It was loaded, and has run this one turn. ``reason``: why it was quarantined until then."""
+
+    actor: str
+    reason: str
+
+
+class ActorRetry(Lifting, Request[ActorRetried], tag="set_aside.actor_retry", frozen=True, kw_only=True):
+    """Have a quarantined actor loaded now, and what it is asked from now on run."""
+
+    actor: Address
+    by: By
 
 
 class TellSettled(Reply, tag="set_aside.tell_settled", frozen=True, kw_only=True):
@@ -70,6 +91,20 @@ class NoSlice(Struct):
 
 
 set_aside = Feature(name="set_aside", actor=EVERY_KIND, state=NoSlice)
+
+
+@set_aside.handles(ActorRetry, address=lambda msg, _caller: msg.actor, writes=False, internal=True)
+def retry(ctx: Context, _none: NoSlice, msg: ActorRetry) -> ActorRetried:
+    """Write it down: that this turn runs is what was asked for.
+
+    Raises:
+        NotQuarantined: it has not ended a quarantine.
+    """
+    if ctx.lifted is None:
+        raise NotQuarantined(f"{ctx.actor} is not quarantined")
+    reply = ActorRetried(actor=ctx.actor, reason=ctx.lifted)
+    audit(ctx, msg.by, "actor.retried", ctx.actor, before={"reason": ctx.lifted}, after=None, reply=reply)
+    return reply
 
 
 @set_aside.handles(TellSettle, address=lambda msg, _caller: msg.actor, writes=False, internal=True)

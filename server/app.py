@@ -24,16 +24,18 @@ from server.config import Config
 from server.doctor import Finding, look_at_boards
 from server.doctor_rows import again, look_at_rows
 from server.features import FEATURES, blueprint
+from server.forwarded import Proxies
 from server.framing import frame
 from server.gateway import Gateway, GatewayParts
-from server.http import HttpParts, SignedIn, running_http, running_staff_http
-from server.lifetime import allow_many_sockets, drain, first, signals, unless
+from server.http import HttpDoor, HttpParts, SignedIn, running_http, running_staff_http
+from server.lifetime import allow_many_sockets, at_hangup, drain, first, signals, unless
 from server.limits import Admission
 from server.observing import CountedBus, MeterObserver
 from server.sign_in import AccountSignIn
 from server.staff import Counted, Desk, DeskParts, NodeNumbers, staff_routes
 from server.status import Status
 from server.telemetry import configure_logging, loop_lag, registry_of
+from server.tls import open_certificate
 from server.welcome import WelcomeOptions, Welcomer
 from storage import NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
 from storage import migrate as migrate_store
@@ -120,17 +122,24 @@ async def running_server(
     """A whole node: HTTP first, so that ``/readyz`` can say why not, the gateway last; last up, first down.
 
     ``stop`` is called when staff tells this node to drain.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
     """
     clock = clock or SystemClock()
     structlog.contextvars.bind_contextvars(node=config.node.name)
     random = SystemRandom()
     meters, status = Meters(), Status()
+    certificate = await asyncio.to_thread(open_certificate, config.edge, clock, meters)
+    door = HttpDoor(certificate=certificate, proxies=Proxies(config.edge.trusted_proxies))
     plan = blueprint(features)
     tokens, remote_keys = _tokens(config, clock)
     ports = {"gateway": 0}
     sign_in, desk = _LateSignIn(), Desk(clock)
     staff = staff_routes(desk, dev=config.auth.dev)
     async with AsyncExitStack() as parts:
+        if certificate is not None:
+            await parts.enter_async_context(at_hangup(certificate.reload))
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         http_port = await parts.enter_async_context(
             running_http(
@@ -145,10 +154,11 @@ async def running_server(
                     origins=config.gateway.origins or (),
                     routes=() if config.http.staff_address else staff,
                 ),
+                door,
             )
         )
         if config.http.staff_address:
-            await parts.enter_async_context(running_staff_http(config.http, staff))
+            await parts.enter_async_context(running_staff_http(config.http, staff, door))
         store = await parts.enter_async_context(_store(config, plan.migrations(), clock, Backoff(random), status))
         meters.store_up = True
         epoch = await _epoch(store)
@@ -185,7 +195,7 @@ async def running_server(
             await parts.enter_async_context(remote_keys.running())
         lag = tasks.create_task(loop_lag(clock, meters), name="loop-lag")
         parts.callback(lag.cancel)
-        gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random))
+        gateway = Gateway(config.gateway, _gateway_parts(config, node, tokens, meters, clock, random, door))
         await parts.enter_async_context(gateway.running())
         ports["gateway"] = gateway.port
         numbers = NodeNumbers(node.name, bus, clock, count=partial(_count, node, gateway, meters), drain=stop)
@@ -210,7 +220,13 @@ def _node_options(config: Config) -> NodeOptions:
 
 
 def _gateway_parts(
-    config: Config, node: Node, tokens: Tokens, meters: Meters, clock: Clock, random: SystemRandom
+    config: Config,
+    node: Node,
+    tokens: Tokens,
+    meters: Meters,
+    clock: Clock,
+    random: SystemRandom,
+    door: HttpDoor,
 ) -> GatewayParts:
     limits_on = config.limits.enabled == "on"
     rates = config.limits.session
@@ -243,6 +259,8 @@ def _gateway_parts(
         random=random,
         dev=config.auth.dev,
         log_requests=config.log.level == "debug",
+        certificate=door.certificate,
+        proxies=door.proxies,
     )
 
 
@@ -314,10 +332,11 @@ def settle_collector() -> None:
 
 
 def _say_where(config: Config, server: Server) -> None:
+    tls = "s" if config.edge.tls_cert else ""
     print(  # noqa: T201 - what a newcomer looks for in the terminal
         f"\n  Guildhall is running.\n"
-        f"  Open     http://{config.http.host}:{server.http_port}/\n"
-        f"  Clients  ws://{config.gateway.host}:{server.gateway.port}/ws  with token dev:NAME\n"
+        f"  Open     http{tls}://{config.http.host}:{server.http_port}/\n"
+        f"  Clients  ws{tls}://{config.gateway.host}:{server.gateway.port}/ws  with token dev:NAME\n"
         f"  Stop     Ctrl-C\n",
         flush=True,
     )

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from server.forwarded import Proxies
 from server.limits import AdmissionLimits, SessionRates
+from server.origins import Origins
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -117,8 +119,11 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
     closed with 4001."""
     origins: list[str] | None = None
     """Web pages that may connect, as `https://game.example`; `*` for all. Not set: pages of the
-    same host, and in development mode of this machine. Native clients send no origin and are never
+    same host, in development mode those of this machine. Native clients send no origin and are never
     refused by it."""
+    proxy_protocol: bool = False
+    """Whether the proxies of `edge.trusted_proxies` begin each connection with a PROXY header (HAProxy's, version
+    1 or 2). One without is cut then; of others no header is taken."""
     resume_events: Annotated[int, Meta(ge=0, le=100_000)] = 1_000
     """Most missed events of one topic that are replayed at a resume; a reader further behind gets
     `reset`."""
@@ -137,12 +142,24 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
     """Address to listen on."""
     port: Port = 7351
     """TCP port; 0 takes a free one."""
-    trusted_proxies: list[str] = []
-    """Addresses or networks of load balancers whose `X-Forwarded-For` is believed; else the peer is
-    the client."""
+    proxy_protocol: bool = False
+    """As `gateway.proxy_protocol`, for this port and the staff API's."""
     staff_address: StaffAddress = ""
     """Where the staff API listens, apart from the rest, so that it can stay off the internet. Empty: it is on
     the HTTP port."""
+
+
+class Edge(Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands between the players and the ports above: TLS, and proxies."""
+
+    tls_cert: Path | None = None
+    """File with the certificate and those that it needs up to a known authority, as PEM. With it all ports speak TLS
+    only, 1.2 or later. SIGHUP reads both files again; who is connected stays so."""
+    tls_key: Path | None = None
+    """File with the certificate's private key as PEM, without a passphrase."""
+    trusted_proxies: list[str] = []
+    """Addresses or networks of proxies that are believed when they say who the client is, by `X-Forwarded-For` or
+    a PROXY header; of others the peer is the client. Limits by address then count clients, not proxies."""
 
 
 class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -261,6 +278,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     gateway: Gateway = Gateway()
     http: Http = Http()
+    edge: Edge = Edge()
     store: StoreConfig = StoreConfig()
     bus: BusConfig = BusConfig()
     node: NodeConfig = field(default_factory=NodeConfig)
@@ -296,7 +314,8 @@ def check(config: Config) -> None:
     """
     _check_staff(config.http.staff_address)
     _check_dev(config)
-    _check_origins(config.gateway.origins or [])
+    _check_origins(config.gateway.origins)
+    _check_edge(config)
     _check_jwks(config.auth)
     kids = [key.kid for key in config.auth.keys]
     if len(set(kids)) < len(kids):
@@ -339,14 +358,27 @@ def _check_dev(config: Config) -> None:
             )
 
 
-def _check_origins(origins: list[str]) -> None:
-    for origin in origins:
-        parts = urlsplit(origin)
-        bare = f"{parts.scheme}://{parts.netloc}" == origin and parts.netloc
-        if origin != "*" and not (bare and parts.scheme in {"http", "https"}):
-            raise ConfigError(
-                f"gateway.origins: {origin!r} is no origin; allowed: * or scheme://host[:port] without a path"
-            )
+def _check_origins(origins: list[str] | None) -> None:
+    try:
+        Origins(origins)
+    except ValueError as error:
+        raise ConfigError(f"gateway.origins: {error}") from None
+
+
+def _check_edge(config: Config) -> None:
+    edge = config.edge
+    if (edge.tls_cert is None) != (edge.tls_key is None):
+        raise ConfigError("edge.tls_cert and edge.tls_key belong together; allowed: both or none")
+    for name, path in (("edge.tls_cert", edge.tls_cert), ("edge.tls_key", edge.tls_key)):
+        if path is not None and "-----BEGIN" in path:
+            raise ConfigError(f"{name} is the text of a PEM file; allowed: the file's path")
+    try:
+        Proxies(edge.trusted_proxies)
+    except ValueError as error:
+        raise ConfigError(f"edge.trusted_proxies: {error}; allowed: addresses and networks") from None
+    for name, on in (("gateway", config.gateway.proxy_protocol), ("http", config.http.proxy_protocol)):
+        if on and not edge.trusted_proxies:
+            raise ConfigError(f"{name}.proxy_protocol is on and nobody may use it: set edge.trusted_proxies")
 
 
 def _check_jwks(auth: Auth) -> None:

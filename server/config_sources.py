@@ -48,6 +48,8 @@ OPTIONS = (
     Option("--http-port", ("http.port",), "port for sign-in, health and staff, 0 takes a free one"),
     Option("--staff-address", ("http.staff_address",), "HOST:PORT of the staff API, if not on the HTTP port"),
     Option("--host", ("gateway.host", "http.host"), "address that both ports listen on"),
+    Option("--tls-cert", ("edge.tls_cert",), "PEM file with the certificate; all ports then speak TLS only"),
+    Option("--tls-key", ("edge.tls_key",), "PEM file with its private key"),
     Option("--store", ("store.url",), "database: sqlite:///PATH or mysql://..."),
     Option("--bus", ("bus.url",), "between nodes: local: or redis://..."),
     Option("--dev", ("auth.dev",), "development mode: tokens dev:NAME, demo page; loopback only"),

@@ -17,14 +17,20 @@ from typing import Protocol, cast
 
 import structlog
 from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode, apply_mask
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from protocol import CloseCode, Wire
+from server.acceptor import Arrival
 from server.websocket import StrictFraming, StrictProtocol, is_text
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no C extension for this machine
+    from websockets.utils import apply_mask
 
 log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
@@ -68,8 +74,9 @@ class Door(Protocol):
         """A refusal for a new socket from ``address``, before it has said anything."""
         ...
 
-    def answer(self, request: Request) -> Response | None:
-        """A plain HTTP answer to ``request``; None to go on with the upgrade."""
+    def answer(self, connection: "Connection", request: Request) -> Response | None:
+        """A plain HTTP answer to ``request``; None to go on with the upgrade. The request may say whose the connection
+        is: then ``connection.address`` is another one from here on."""
         ...
 
     def opened(self, connection: "Connection", request: Request, wire: Wire) -> Peer:
@@ -106,16 +113,23 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, door: Door, loop: asyncio.AbstractEventLoop, max_bytes: int, *, compression: bool = False
+        self,
+        door: Door,
+        loop: asyncio.AbstractEventLoop,
+        max_bytes: int,
+        arrival: Arrival,
+        *,
+        compression: bool = False,
     ) -> None:
-        self.address = ""
+        self.address = arrival.address
+        """The client's, as far as it is known."""
         self.window_bits = 0
         """With which messages may be compressed for this client (``framing.frame``); 0: they may not be."""
         self.open = False
         """Whether messages can be received and sent."""
         self.paused = False
         """Whether the kernel takes no more: the reader is slow."""
-        self._admitted = False
+        self._admitted = arrival.admitted
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
@@ -141,9 +155,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
         self._transport = transport
-        peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if isinstance(peer, tuple) else "local"
-        refusal = self._door.admit(self.address)
+        refusal = None if self._admitted else self._door.admit(self.address)
         if refusal is not None:
             self._respond(refusal)
             transport.close()
@@ -185,8 +197,12 @@ class Connection(asyncio.Protocol):
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.lost((self._ws and self._ws.close_code) or 1006)
-        if self._admitted:
-            self._door.gone(self)
+        self._release()
+
+    def never_made(self) -> None:
+        """Its socket was lost on the way here, perhaps before ``connection_made``; nothing more will be called then."""
+        if self._transport is None:
+            self._release()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -223,6 +239,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # Inside.
+    def _release(self) -> None:
+        if self._admitted:
+            self._admitted = False
+            self._door.gone(self)
+
     def _end_of_request(self, tail: bytes, data: bytes) -> int:
         """How much of ``data`` belongs to the upgrade request. Frames may follow in the same packet: they are not to be
         parsed, and a ping is not to be answered, before the request is."""
@@ -293,7 +314,7 @@ class Connection(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         ws = self._ws
         assert isinstance(ws, StrictProtocol)
-        response = self._door.answer(request) or ws.accept(request)
+        response = self._door.answer(self, request) or ws.accept(request)
         self._respond(response)
         if self._timer is not None:
             self._timer.cancel()
@@ -348,6 +369,8 @@ class Connection(asyncio.Protocol):
                 transport.write(piece)
             elif transport.can_write_eof():
                 transport.write_eof()
+            else:  # TLS has no half of a connection: a client waits for us to close, RFC 6455, 7.1.1
+                transport.close()
         if ws.state is State.CLOSED:
             transport.close()
         elif ws.close_expected():

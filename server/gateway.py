@@ -1,13 +1,11 @@
 """The gateway: the port that players connect to, and the sessions of this node."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
 from secrets import token_urlsafe
-from urllib.parse import urlsplit
 
 import structlog
 from msgspec import Struct
@@ -19,16 +17,18 @@ from actors.runtime.blueprint import CALLER_PLACED
 from actors.runtime.meters import Meters
 from actors.runtime.node import Node
 from protocol import CloseCode, Codec, ServerSession, Wire
-from server.acceptor import Acceptor
+from server.acceptor import Acceptor, Arrival, Entrance
 from server.config import Gateway as GatewayConfig
 from server.connection import Connection, Peer, plain_response
-from server.limits import Admission, SessionRates, session_limits
+from server.forwarded import Proxies
+from server.limits import Admission, Refusal, SessionRates, session_limits
+from server.origins import Origins
 from server.session import Session, SessionOptions
+from server.tls import Certificate
 from server.welcome import Welcomer
 
 log = structlog.get_logger()
 FRAME_FACTOR = 4  # frames up to so many times the message limit are refused as messages; larger ones end the connection
-LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 DRAIN_SLICE = 10  # sessions closed in one turn of the loop
 LEAVING_PER_S = 200  # sessions that leave a draining node, as long as that fits the time; others have to sign them in
 AGAIN_S = 0.1  # within which each comes back
@@ -50,6 +50,10 @@ class GatewayParts(Struct, frozen=True, kw_only=True):
     random: Random
     dev: bool
     log_requests: bool
+    certificate: Certificate | None = None
+    """None: players connect without TLS."""
+    proxies: Proxies = Proxies()
+    """Who is believed when it says who the client is."""
 
 
 class Gateway:
@@ -62,6 +66,8 @@ class Gateway:
         self._config = config
         self._parts = parts
         self._meters = parts.meters
+        self._origins = Origins(config.origins, dev=parts.dev)
+        self._unnamed = False
         self._options = SessionOptions(outbound_bytes=config.outbound_bytes, log_requests=parts.log_requests)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: dict[Connection, Session | None] = {}
@@ -80,8 +86,17 @@ class Gateway:
         loop = self._loop = asyncio.get_running_loop()
         max_bytes = self._config.message_bytes * FRAME_FACTOR
         config = self._config
-        connect = partial(Connection, self, loop, max_bytes, compression=config.compression)
-        async with Acceptor(config.host, config.port, connect).running() as acceptor:
+        entrance = Entrance(
+            tls=self._parts.certificate,
+            proxies=self._parts.proxies if config.proxy_protocol else None,
+            admit=lambda address: self.admit(address) is None,
+            lost=Connection.never_made,
+        )
+
+        def made(arrival: Arrival) -> Connection:
+            return Connection(self, loop, max_bytes, arrival, compression=config.compression)
+
+        async with Acceptor(config.host, config.port, made, entrance).running() as acceptor:
             self.port = acceptor.port
             log.info("gateway.listening", host=config.host, port=self.port)
             try:
@@ -129,18 +144,18 @@ class Gateway:
             return _unavailable("this node is draining", 1)
         if self._parts.admission is None:
             return None
-        refusal = self._parts.admission.admit(self._parts.clock.monotonic(), address)
-        return _unavailable(refusal.reason, refusal.retry_after_s) if refusal else None
+        named = None if self._parts.proxies.trusts(address) else address
+        return _refused(self._parts.admission.admit(self._parts.clock.monotonic(), named))
 
-    def answer(self, request: Request) -> Response | None:
+    def answer(self, connection: Connection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
         if path == "/healthz":
             return plain_response(200, "OK", "ok\n")
         if path != "/ws":
             return plain_response(404, "Not Found", "players connect to /ws\n")
-        if not self._may_come_from(request.headers.get_all("Origin"), request.headers.get_all("Host")):
+        if not self._origins.may_connect(request.headers.get_all("Origin"), request.headers.get_all("Host")):
             return plain_response(403, "Forbidden", "this origin may not connect\n")
-        return None
+        return self._name(connection, request.headers.get_all("X-Forwarded-For"))
 
     def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
         parts = self._parts
@@ -171,23 +186,26 @@ class Gateway:
 
     def gone(self, connection: Connection) -> None:
         if self._parts.admission is not None:
-            self._parts.admission.release(connection.address)
+            named = None if self._parts.proxies.trusts(connection.address) else connection.address
+            self._parts.admission.release(named)
         if self._connections.pop(connection, None) is not None:
             self._meters.connections -= 1
 
-    def _may_come_from(self, origins: list[str], hosts: list[str]) -> bool:
-        """Cross-site pages may not use a player's browser; native clients send no origin (RFC 6455, section 10.2)."""
-        if not origins:
-            return True
-        if len(origins) > 1:
-            return False
-        origin, allowed = origins[0], self._config.origins
-        if allowed is not None:
-            return "*" in allowed or origin in allowed
-        if self._parts.dev and LOOPBACK.fullmatch(origin):
-            return True
-        own = _host_of(f"//{hosts[0]}") if len(hosts) == 1 else None
-        return own is not None and _host_of(origin) == own
+    def _name(self, connection: Connection, forwarded: list[str]) -> Response | None:
+        """Find out whose a connection is that a trusted proxy has made; a refusal where the client has too many."""
+        parts = self._parts
+        if not parts.proxies.trusts(connection.address):
+            return None
+        client = parts.proxies.client(connection.address, forwarded)
+        if parts.proxies.trusts(client):
+            if not self._unnamed:
+                self._unnamed = True
+                log.warning("gateway.client_not_named", proxy=connection.address)
+            return None
+        refusal = parts.admission.name(parts.clock.monotonic(), client) if parts.admission is not None else None
+        if refusal is None:
+            connection.address = client
+        return _refused(refusal)
 
     # Sessions.
     def _signed_in(self, session: Session, ref: SessionRef) -> None:
@@ -238,11 +256,8 @@ class Gateway:
                     addressed.close(CloseCode(command.code), command.reason)
 
 
-def _host_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+def _refused(refusal: Refusal | None) -> Response | None:
+    return _unavailable(refusal.reason, refusal.retry_after_s) if refusal else None
 
 
 def _unavailable(reason: str, retry_after_s: float) -> Response:

@@ -6,7 +6,6 @@ comes here.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -22,12 +21,16 @@ from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
+from server.acceptor import Acceptor, Arrival, Entrance
 from server.auth import DeviceId
 from server.config import Http, split_address
+from server.forwarded import Proxies
 from server.http_errors import answer_error
 from server.http_page import FOLDER, page_routes
 from server.staff import docs_routes
+from server.tls import Certificate
 
 BODY_BYTES = 65_536
 CONCURRENT = 512  # connections; past that 503, so that a flood here cannot starve the players
@@ -100,6 +103,15 @@ class HttpParts(Struct, frozen=True, kw_only=True):
     """Folder of the demo page."""
 
 
+class HttpDoor(Struct, frozen=True, kw_only=True):
+    """How one comes to the HTTP ports."""
+
+    certificate: Certificate | None = None
+    """None: without TLS."""
+    proxies: Proxies = Proxies()
+    """Who is believed when it says who the client is."""
+
+
 class Readiness(Struct, frozen=True):
     """Whether a load balancer should send traffic here."""
 
@@ -116,55 +128,62 @@ class PageConfig(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running_http(config: Http, parts: HttpParts) -> AsyncIterator[int]:
+async def running_http(config: Http, parts: HttpParts, door: HttpDoor | None = None) -> AsyncIterator[int]:
     """Serve while this is open; yields the bound port.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    async with _listening(config, config.host, config.port, make_app(parts)) as port:
+    async with _listening(config, config.host, config.port, make_app(parts), door or HttpDoor()) as port:
         yield port
 
 
 @asynccontextmanager
-async def running_staff_http(config: Http, routes: Sequence[ControllerRouterHandler]) -> AsyncIterator[int]:
+async def running_staff_http(
+    config: Http, routes: Sequence[ControllerRouterHandler], door: HttpDoor
+) -> AsyncIterator[int]:
     """Serve the staff API at ``http.staff_address`` while this is open; yields the bound port.
 
     Raises:
         OSError: the address cannot be bound.
     """
     host, port = split_address(config.staff_address)
-    async with _listening(config, host, port, _app([*routes, *docs_routes(routes, files=True)])) as bound:
+    app = _app([*routes, *docs_routes(routes, files=True)])
+    async with _listening(config, host.strip("[]"), port, app, door) as bound:
         yield bound
 
 
 @asynccontextmanager
-async def _listening(config: Http, host: str, port: int, app: Litestar) -> AsyncIterator[int]:
+async def _listening(config: Http, host: str, port: int, app: Litestar, door: HttpDoor) -> AsyncIterator[int]:
     server = _Server(
         uvicorn.Config(
-            _traced(app),
+            _named(door.proxies, _traced(app)),
             http=_InTime,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=bool(config.trusted_proxies),
-            forwarded_allow_ips=config.trusted_proxies,
+            proxy_headers=False,  # ours does, as at the gateway
             limit_concurrency=CONCURRENT,
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    listener = _bind(host, port)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(server.serve(sockets=[listener]), name="http")
+    entrance = Entrance(
+        tls=door.certificate,
+        proxies=door.proxies if config.proxy_protocol else None,
+        admit=lambda _address: server.connections + acceptor.entering <= CONCURRENT,
+    )
+    acceptor = Acceptor(host, port, server.protocol, entrance)
+    async with acceptor.running(), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(server.serve(sockets=[]), name="http")
         try:
             await server.up.wait()
-            yield listener.getsockname()[1]
+            yield acceptor.port
         finally:
+            acceptor.stop_listening()
             server.stop()
             await asyncio.wait([task])  # not cancelled: it closes its connections in order
-            listener.close()
 
 
 def make_app(parts: HttpParts) -> Litestar:
@@ -252,20 +271,30 @@ def _traced(app: Litestar) -> Asgi:
     return traced
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host.strip("[]"), port), family=family, backlog=512)
+def _named(proxies: Proxies, app: Asgi) -> Asgi:
+    """Have the client's address be the client's, where a trusted proxy says it."""
+
+    async def named(scope: Any, receive: Any, send: Any) -> None:
+        peer = scope["client"][0] if scope.get("client") else ""
+        if proxies.trusts(peer):
+            forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            scope["client"] = (proxies.client(peer, forwarded), 0)
+        await app(scope, receive, send)
+
+    return named
 
 
 class _InTime(H11Protocol):
     """Uvicorn's protocol, which by itself waits for ever for a request that never ends."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, config: uvicorn.Config, state: ServerState, address: str) -> None:
+        super().__init__(config, state, {})
+        self._address = address
         self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client = (self._address, 0)
         self._late = self.loop.call_later(REQUEST_S, transport.abort)
 
     def data_received(self, data: bytes) -> None:
@@ -295,7 +324,16 @@ class _Server(uvicorn.Server):
         self.up = asyncio.Event()
         self._stopped = asyncio.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self.server_state.connections)
+
+    def protocol(self, arrival: Arrival) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        return _InTime(self.config, self.server_state, arrival.address)
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.up.set()
 

@@ -39,7 +39,8 @@ def page_routes(folder: Path, gateway_port: Callable[[], int]) -> list[HTTPRoute
 
 def security_headers(gateway_port: int) -> dict[str, str]:
     """The page may load only what is beside it, and talk only to this server and its gateway."""
-    gateway = " ".join(f"ws://{host}:{gateway_port}" for host in ("127.0.0.1", "localhost"))
+    hosts = (f"{host}:{gateway_port}" for host in ("127.0.0.1", "localhost"))
+    gateway = " ".join(f"{scheme}://{host}" for host in hosts for scheme in ("ws", "wss"))
     policy = (
         f"default-src 'self'; connect-src 'self' {gateway}; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"

@@ -3,7 +3,8 @@
 import asyncio
 import resource
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from actors.runtime.node import Node
@@ -29,6 +30,28 @@ def signals() -> tuple[asyncio.Event, asyncio.Event]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
     return stop, hurry
+
+
+@asynccontextmanager
+async def at_hangup(call: Callable[[], None]) -> AsyncIterator[None]:
+    """Within the block each SIGHUP has ``call`` run in a thread, one at a time; without, it would end the process."""
+    asked = asyncio.Event()
+
+    async def answer() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            await asyncio.to_thread(call)
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(answer(), name="at-hangup")
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+            answering.cancel()
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

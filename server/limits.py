@@ -193,38 +193,60 @@ class Admission:
         """Connections that were admitted and not released."""
         return self._connections
 
-    def admit(self, now: float, address: str) -> Refusal | None:
+    def admit(self, now: float, address: str | None) -> Refusal | None:
         """Take a connection from the IP ``address``, or say why not; what is refused costs nothing.
 
-        One that was taken (None) is given back once, by ``release`` with the same address.
+        None: a trusted proxy's, whose client is not known yet; it counts for the node, and for an address from ``name``
+        on. One that was taken (None is returned) is given back once, by ``release`` with the same address.
         """
         limits = self._limits
-        source = source_of(address)
+        source = None if address is None else source_of(address)
         if self._connections >= limits.connections:
             return Refusal("node_full", limits.full_retry_s)
-        if self._by_address.get(source, 0) >= limits.connections_per_address:
-            return Refusal("address_full", limits.full_retry_s)
-        own = limits.handshakes_per_address
-        own_full_at = max(self._full_at_by_address.get(source, 0.0), now) + own.interval
-        if own_full_at - now > own.reach:
-            return Refusal("address_too_fast", self._retry(own_full_at - now - own.reach))
+        refusal = None if source is None else self._too_much_of(source, now)
+        if refusal is not None:
+            return refusal
         full_at = max(self._full_at, now) + limits.handshakes.interval
         if full_at - now > limits.handshakes.reach:
             return Refusal("too_fast", self._place_in_line(now))
         self._full_at = full_at
-        self._full_at_by_address[source] = own_full_at
         self._connections += 1
-        self._by_address[source] = self._by_address.get(source, 0) + 1
-        self._sweep(now)
+        if source is not None:
+            self._count(source, now)
         return None
 
-    def release(self, address: str) -> None:
-        """An admitted connection from ``address`` has ended."""
+    def name(self, now: float, address: str) -> Refusal | None:
+        """One that was taken without an address is from ``address``, or is refused: then it is still without one."""
         source = source_of(address)
-        left = self._by_address.pop(source) - 1
-        if left:
-            self._by_address[source] = left
+        refusal = self._too_much_of(source, now)
+        if refusal is None:
+            self._count(source, now)
+        return refusal
+
+    def release(self, address: str | None) -> None:
+        """An admitted connection from ``address`` has ended."""
+        if address is not None:
+            source = source_of(address)
+            left = self._by_address.pop(source) - 1
+            if left:
+                self._by_address[source] = left
         self._connections -= 1
+
+    def _too_much_of(self, source: str, now: float) -> Refusal | None:
+        if self._by_address.get(source, 0) >= self._limits.connections_per_address:
+            return Refusal("address_full", self._limits.full_retry_s)
+        own = self._limits.handshakes_per_address
+        wait = self._own_full_at(source, now) - now - own.reach
+        return Refusal("address_too_fast", self._retry(wait)) if wait > 0 else None
+
+    def _count(self, source: str, now: float) -> None:
+        self._full_at_by_address[source] = self._own_full_at(source, now)
+        self._by_address[source] = self._by_address.get(source, 0) + 1
+        self._sweep(now)
+
+    def _own_full_at(self, source: str, now: float) -> float:
+        """When the bucket of ``source`` is full again after one more."""
+        return max(self._full_at_by_address.get(source, 0.0), now) + self._limits.handshakes_per_address.interval
 
     def _place_in_line(self, now: float) -> int:
         """Seconds until it is this one's turn, so that thousands do not all come back at once."""

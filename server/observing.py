@@ -9,6 +9,7 @@ from actors.runtime.observer import (
     Delivered,
     Dropped,
     Isolated,
+    Lifted,
     Passivated,
     RuntimeEvent,
     SlowTurn,
@@ -75,8 +76,8 @@ class MeterObserver:
                 meters.active.add(kind, -1)
                 self._isolated.discard(event.actor)
                 meters.quarantined = len(self._isolated)
-            case Isolated():
-                self._isolated.add(event.actor)
+            case Isolated() | Lifted():
+                (self._isolated.add if isinstance(event, Isolated) else self._isolated.discard)(event.actor)
                 meters.quarantined = len(self._isolated)
             case StoreLost():
                 meters.store_up = False

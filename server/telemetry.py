@@ -133,6 +133,7 @@ def _gateway(meters: Meters) -> Iterator[Metric]:
     yield _counter("outbound_bytes", "Bytes written to sockets.", meters.outbound_bytes)
     yield _counter("writes", "Writes to sockets.", meters.writes)
     yield _counts("refusals", "Error replies, by code.", "code", meters.refusals)
+    yield _gauge("tls_expires_at_seconds", "When the certificate expires; 0: no TLS.", meters.tls_expires_at_s)
     yield _counts("closes", "Connections closed by the server, by code.", "code", meters.closes)
 
 

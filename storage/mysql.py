@@ -93,9 +93,7 @@ class MysqlStore:
             _, _, locked, live, fence = await link.run(
                 b"%b;%b;SELECT node FROM nodes WHERE expires_ms > %b;%b" % (BEGIN, _lock(actors), _NOW_MS, _FIRST_FENCE)
             )
-            takeover = reads.take_over(
-                node, actors, _locked(locked), {name for (name,) in live}, fence[0][0]
-            )
+            takeover = reads.take_over(node, actors, _locked(locked), {name for (name,) in live}, fence[0][0])
             written = _takeover_statements(takeover)
             loads = [rendered(query) for query in reads.load_queries(takeover.written)]
             results = await self._run_all(link, [*written, *loads, COMMIT])
@@ -132,19 +130,9 @@ class MysqlStore:
         packet = b";".join(map(rendered, queries))
         return reads.due(*await self._transact(lambda link: link.run(packet)))
 
-    async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
-        name, address = literal(node.node), literal(node.address)
-        if lease_s > 0:
-            kept = (
-                b"INSERT INTO nodes (node, address, draining, expires_ms)"
-                b" VALUES (%b, %b, %d, %b + %d) ON DUPLICATE KEY UPDATE address = VALUES(address),"
-                b" draining = VALUES(draining), expires_ms = VALUES(expires_ms)"
-                % (name, address, node.draining, _NOW_MS, round(lease_s * 1000))
-            )
-        else:
-            kept = b"DELETE FROM nodes WHERE node = %b" % name
+    async def renew(self, node: NodeRow, lease_s: float, *, held: bool = False) -> list[NodeRow]:
         packet = b"%b;SELECT node, address, draining, expires_ms FROM nodes;SELECT %b" % (
-            kept,
+            _lease(node, lease_s, held=held),
             _NOW_MS,
         )
         _, rows, ((now_ms,),) = await self._renewed(packet, within_s=max(lease_s / 2, RENEWAL_S))
@@ -289,6 +277,23 @@ def _locked(answer: Rows) -> list[ActorRow]:
     if len(rows) != count:
         raise StoreDown(f"{count} rows were locked, {len(rows)} were told")
     return rows
+
+
+def _lease(node: NodeRow, lease_s: float, *, held: bool) -> bytes:
+    """Prolong the lease that is ``held``, take one, or end it."""
+    name, address, until = literal(node.node), literal(node.address), b"%b + %d" % (_NOW_MS, round(lease_s * 1000))
+    if lease_s <= 0:
+        return b"DELETE FROM nodes WHERE node = %b" % name
+    if held:
+        return b"UPDATE nodes SET address = %b, draining = %d, expires_ms = %b WHERE node = %b AND expires_ms > %b" % (
+            *(address, node.draining, until),
+            *(name, _NOW_MS),
+        )
+    return (
+        b"INSERT INTO nodes (node, address, draining, expires_ms) VALUES (%b, %b, %d, %b)"
+        b" ON DUPLICATE KEY UPDATE address = VALUES(address), draining = VALUES(draining),"
+        b" expires_ms = VALUES(expires_ms)" % (name, address, node.draining, until)
+    )
 
 
 def _takeover_statements(takeover: reads.Takeover) -> list[bytes]:

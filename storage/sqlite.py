@@ -75,8 +75,8 @@ class SqliteStore:
         queries = reads.due_queries(shards, timers_until_ms=timers_until_ms, tells_until_ms=tells_until_ms, limit=limit)
         return reads.due(*[await self._read(query) for query in queries])
 
-    async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
-        return await self._write(lambda db: _renew(db, node, lease_s))
+    async def renew(self, node: NodeRow, lease_s: float, *, held: bool = False) -> list[NodeRow]:
+        return await self._write(lambda db: _renew(db, node, lease_s, held=held))
 
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._read(Query(sql, values))
@@ -155,9 +155,14 @@ def _commit_apart(db: sqlite3.Connection, write: ActorWrite) -> CommitResult:
     return Outcome.DONE
 
 
-def _renew(db: sqlite3.Connection, node: NodeRow, lease_s: float) -> list[NodeRow]:
+def _renew(db: sqlite3.Connection, node: NodeRow, lease_s: float, *, held: bool) -> list[NodeRow]:
     now_ms = _now_ms(db)
-    if lease_s > 0:
+    if lease_s > 0 and held:
+        db.execute(
+            "UPDATE nodes SET address = ?, draining = ?, expires_ms = ? WHERE node = ? AND expires_ms > ?",
+            (node.address, node.draining, now_ms + round(lease_s * 1000), node.node, now_ms),
+        )
+    elif lease_s > 0:
         db.execute(
             "INSERT INTO nodes (node, address, draining, expires_ms) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (node) DO UPDATE SET address = excluded.address,"

@@ -287,8 +287,11 @@ class Store(Protocol):
         most ``limit`` of each. What was set aside is not found."""
         ...
 
-    async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
+    async def renew(self, node: NodeRow, lease_s: float, *, held: bool = False) -> list[NodeRow]:
         """Keep ``node`` alive for ``lease_s`` seconds of the database's clock from now (0 or less: gone at once).
+
+        ``held``: only if it still is. A lease that has run out by that clock, whatever its node believes, stays as it
+        is: others may have taken the node's actors, and the node must know before it begins a new lease.
 
         Returns all live nodes, itself included while it is, in order of their names.
         """

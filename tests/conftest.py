@@ -14,6 +14,21 @@ from tests.support.servers import MariadbServer, RedisServer
 
 _OURS = ("protocol", "storage", "actors", "server", "loadtest", "clients")
 _databases = count(1)
+_LONG = ("faults", "e2e", "simulation")
+"""Folders whose files take the longest. They begin; what takes moments fills what is left of the others' time."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of long tests first, else in the order that was drawn. Handed out last, as xdist would with files
+    of few tests, the longest of them has one process work for half a minute while the other is done."""
+    root = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
+        return _LONG.index(folder) if folder in _LONG else len(_LONG)
+
+    items.sort(key=rank)
 
 
 def _package(name: str) -> ModuleType:

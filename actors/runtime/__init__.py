@@ -4,7 +4,7 @@ A room declares with ``Feature``, its turns get a ``Context``; ``Node`` puts a n
 """
 
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
-from actors.runtime.aside import GiveUp, TryAgain, type_of
+from actors.runtime.aside import GiveUp, Lifting, TryAgain, type_of
 from actors.runtime.blueprint import Blueprint
 from actors.runtime.clock import Clock, SystemClock
 from actors.runtime.context import (
@@ -46,6 +46,7 @@ __all__ = [
     "FetchTicket",
     "Follow",
     "GiveUp",
+    "Lifting",
     "MutePlayer",
     "Node",
     "NodeOptions",

@@ -16,11 +16,12 @@ from typing import Protocol
 import structlog
 
 from actors.runtime.actor import Actor, Changed
+from actors.runtime.aside import Lifting
 from actors.runtime.context import Deferred
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
 from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
-from actors.runtime.observer import Isolated, Observer, SlowTurn, TurnRan
+from actors.runtime.observer import Isolated, Lifted, Observer, SlowTurn, TurnRan
 from actors.runtime.refusals import Refusals
 from actors.runtime.shares import Shares
 from actors.runtime.tickets import Ticket
@@ -142,7 +143,7 @@ class Activation:
     def post(self, envelope: Envelope) -> None:
         """Take a message; refused at once when the mailbox is full, the actor is quarantined, or its tells do not get
         away. What other actors tell it is taken then, or two whose outboxes are full would wait for each other."""
-        if self.quarantined is not None:
+        if self.quarantined is not None and not _lifts(envelope):
             envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
             return
         if len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
@@ -155,6 +156,8 @@ class Activation:
                 )
             )
             return
+        if self.quarantined is not None and isinstance(envelope, Asked):
+            self._lift(envelope)
         envelope.since = self.used = self._host.monotonic()
         if self._mailbox is _EMPTY:
             self._mailbox = deque()
@@ -436,6 +439,14 @@ class Activation:
         self._host.observe(Isolated(self.address, reason))
         self._refuse_waiting(reason)
 
+    def _lift(self, envelope: Asked) -> None:
+        """End the quarantine now. Where a commit is still under way, what follows it loads the actor."""
+        envelope.lifted, self.quarantined = self.quarantined, None
+        self._defects = 0
+        self._host.observe(Lifted(self.address))
+        if self._flight is None:
+            self._start_over([])
+
     def _refuse_waiting(self, reason: str) -> None:
         waiting = [*self._mailbox, *self._waiters.take()]
         self._mailbox.clear()
@@ -482,6 +493,10 @@ class Activation:
             if envelope.deadline <= now:
                 envelope.finish(Answer(error=Unavailable("no answer in time", retry_after_ms=1_000)))
         self._waiters.keep(lambda envelope: not envelope.finished)
+
+
+def _lifts(envelope: Envelope) -> bool:
+    return isinstance(envelope, Asked) and isinstance(envelope.request, Lifting)
 
 
 def _nobody(_answer: Answer) -> None:

@@ -24,6 +24,7 @@ from protocol import GuildhallError, Invalid, Reply, Request, Tell, Unavailable,
 from storage import ActorWrite, Position, Snapshot, TimerRow
 
 S = TypeVar("S", bound=Struct)
+EARLY_MS = 2_000  # so far two clocks may differ before a timer that is due by the one waits for the other
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -65,8 +66,9 @@ class Actor:
         self.context = Context(self.address, self, tools.random)
 
     # Turns.
-    def ask(self, request: Request[Any], caller: Caller, now_ms: int) -> Ran:
-        """Run the turn of a client's request, or give the kept reply of one that ran before.
+    def ask(self, request: Request[Any], caller: Caller, now_ms: int, lifted: str | None = None) -> Ran:
+        """Run the turn of a client's request, or give the kept reply of one that ran before. ``lifted``: see
+        ``Context.lifted``.
 
         Raises:
             GuildhallError: the turn refused, or the id was used for another body or is too old.
@@ -83,7 +85,7 @@ class Actor:
                 return self._repeat(kept, request)
             window.refuse_if_too_old(request.id)
         ctx = self.context
-        ctx.caller_info, ctx.op, ctx.sender, ctx.refused = caller, request.id, "", None
+        ctx.caller_info, ctx.op, ctx.sender, ctx.refused, ctx.lifted = caller, request.id, "", None, lifted
         ran = self._run(turn, request, now_ms)
         if turn.keeps and (turn.writes or ran.durable) and not ran.follows:
             reply = ran.reply
@@ -125,11 +127,15 @@ class Actor:
     def fire(self, name: str, due_ms: int, now_ms: int) -> Ran | None:
         """Run the turn of a timer that is due; None when it has fired, was cancelled, set anew or set aside.
 
+        Whoever has found it due went by another clock, or by ours before that went back. Up to ``EARLY_MS`` that one is
+        as good, and the turn's time is when the timer was due; a timer that is earlier waits, and is found again.
+
         Raises:
             Unavailable: it is of a newer release, and waits for a node that knows it.
         """
         timer = self._timer(name, due_ms)
-        if timer is None:
+        now_ms = max(now_ms, self.context.now_ms)
+        if timer is None or now_ms < due_ms - EARLY_MS:
             return None
         try:
             tell = self._tools.decode_tell(timer.body)
@@ -140,7 +146,7 @@ class Actor:
         ctx = self.context
         ctx.caller_info, ctx.op, ctx.sender, ctx.refused = None, None, self.address, None
         self.draft.drop_timer(name)
-        ran = self._run(self.kind.turns[type(tell)], tell, now_ms)
+        ran = self._run(self.kind.turns[type(tell)], tell, max(now_ms, due_ms))
         ran.durable = True
         return ran
 

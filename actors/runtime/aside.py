@@ -10,6 +10,9 @@ Both are effects of a turn of the actor that owns the row: fenced, and one commi
   before that it is run, within the router's deadline of some seconds, and fails as the others did.
 - **A timer that is tried again is due now**: it fires late, once. Whatever is still under way for the old due time
   finds nothing.
+
+A whole actor is quarantined where its state cannot be loaded or turn after turn fails. That ends by itself after a
+while, or with a request that is ``Lifting``.
 """
 
 import msgspec
@@ -34,6 +37,14 @@ class GiveUp(Struct, frozen=True):
 
 
 Settling = TryAgain | GiveUp
+
+
+class Lifting:
+    """Mixed into a request: where its actor is quarantined, that ends, and it is the first that runs on the actor as
+    the store has it (``Context.lifted``). Where that cannot be loaded either it is quarantined anew, and this refused.
+    """
+
+    __slots__ = ()
 
 
 def type_of(body: bytes) -> str:

@@ -200,6 +200,7 @@ class Context:
         "caller_info",
         "effects",
         "key",
+        "lifted",
         "now_ms",
         "op",
         "random",
@@ -218,6 +219,8 @@ class Context:
         """The op id of the request."""
         self.refused: type[GuildhallError] | None = None
         """In a tell's turn: the ``taken`` refusal that undid the previous run of this same tell."""
+        self.lifted: str | None = None
+        """In a request's turn: why the actor was quarantined until this request ended that (``Lifting``)."""
         self.now_ms = 0
         """Wall clock of the node, milliseconds since the Unix epoch; never behind the actor's last turn."""
         self.random = random

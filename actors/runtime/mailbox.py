@@ -74,19 +74,21 @@ class Envelope:
 class Asked(Envelope):
     """A client's request, or one of the server's own parts."""
 
-    __slots__ = ("caller", "request")
+    __slots__ = ("caller", "lifted", "request")
 
     def __init__(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver, deadline: float) -> None:
         Envelope.__init__(self, address, deliver, deadline)
         self.request = request
         self.caller = caller
+        self.lifted: str | None = None
+        """Why the actor was quarantined until this came."""
 
     @property
     def source(self) -> str:
         return self.caller.player
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
-        return actor.ask(self.request, self.caller, now_ms)
+        return actor.ask(self.request, self.caller, now_ms, self.lifted)
 
 
 class Told(Envelope):

@@ -1,7 +1,8 @@
 """Who is alive, by one lease row a node; and who a key belongs to, by rendezvous hash over the living.
 
 A node judges itself by its own monotonic clock, measured from before the renewal was sent, and stops serving before
-others may take over. Others judge it by the database's clock.
+others may take over. Others judge it by the database's clock. Where that clock has jumped ahead, they may take over
+before the node knows: it learns at its next renewal, which prolongs only a lease that has not run out, and starts anew.
 """
 
 import asyncio
@@ -66,6 +67,11 @@ class Membership:
     def serving(self) -> bool:
         """Whether this node may answer: its lease has surely not run out."""
         return self._clock.monotonic() < self._valid_until
+
+    @property
+    def _holds(self) -> bool:
+        """Whether it has a lease and does not know that it is lost."""
+        return self._valid_until > float("-inf")
 
     @property
     def alone(self) -> bool:
@@ -160,20 +166,23 @@ class Membership:
             return not self.left and await self._renew()
 
     async def _renew(self) -> bool:
-        asked = self._clock.monotonic()
+        asked, held = self._clock.monotonic(), self._holds
         try:
-            rows = await self._store.renew(self._row, self._lease_s)
+            rows = await self._store.renew(self._row, self._lease_s, held=held)
         except StoreDown as error:
             self._fail(str(error), AGAIN_S)
             return False
+        if held and self.node not in (row.node for row in rows):
+            self._lapse()  # by the database's clock, which has jumped: others may have taken over while we believed
+            return await self._renew()
         until = asked + self._lease_s * (1 - MARGIN)
         if self._clock.monotonic() >= until:
             self._fail(f"the answer took {self._clock.monotonic() - asked:.1f} s", AT_ONCE_S)
             return False
         self._again_s = None
-        if self._valid_until > float("-inf") and not self.serving:
+        if not self.serving:
             self._lapse()  # others may have taken over meanwhile: nothing from before counts
-        lapsed = self._valid_until == float("-inf")
+        lapsed = not self._holds
         self._valid_until = until
         if lapsed:
             log.info("lease.taken", node=self.node, lease_s=self._lease_s)
@@ -187,7 +196,7 @@ class Membership:
         self._again_s = again_s
 
     def _lapse(self) -> None:
-        if self._valid_until == float("-inf"):
+        if not self._holds:
             return
         self._valid_until = float("-inf")
         log.error("lease.lost", node=self.node)

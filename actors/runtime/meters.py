@@ -104,6 +104,7 @@ class Meters:
         "quarantined",
         "refusals",
         "store_up",
+        "tls_expires_at_s",
         "turns",
         "writes",
     )
@@ -138,3 +139,4 @@ class Meters:
         self.loop_lag = Spread()  # seconds by which the event loop ran a due timer late
         self.loop_lag_s = 0.0  # now
         self.store_up = False  # now
+        self.tls_expires_at_s = 0.0  # of the certificate, since the Unix epoch; 0: no TLS

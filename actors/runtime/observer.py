@@ -31,6 +31,12 @@ class Isolated(Struct, frozen=True):
     reason: str
 
 
+class Lifted(Struct, frozen=True):
+    """An actor's quarantine was ended by request; it is loaded anew."""
+
+    actor: str
+
+
 class Committed(Struct, frozen=True):
     """One group commit. ``lost`` of its ``actors`` were fenced out."""
 
@@ -92,6 +98,7 @@ RuntimeEvent = (
     Activated
     | Passivated
     | Dropped
+    | Lifted
     | Isolated
     | Committed
     | StoreLost

@@ -286,7 +286,8 @@ async function findUrl() {
   const answer = await fetch("/v1/config", { cache: "no-store", signal: AbortSignal.timeout(5_000) });
   const { gateway_port: port } = await answer.json();
   if (!answer.ok || !port) throw new Error("the server is starting");
-  return `ws://${location.hostname}:${port}/ws`;
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  return `${scheme}://${location.hostname}:${port}/ws`;
 }
 
 let hall = null;

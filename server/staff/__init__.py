@@ -33,6 +33,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from server.staff.access import Access, Endpoints
+from server.staff.actors import actor_routes
 from server.staff.announcements import announcement_routes
 from server.staff.audit import audit_routes
 from server.staff.changes import Changes
@@ -60,6 +61,7 @@ def staff_routes(desk: Desk, *, dev: bool) -> Sequence[ControllerRouterHandler]:
         "Channels": channel_routes,
         "Announcements": announcement_routes,
         "Leaderboards": leaderboard_routes,
+        "Actors": actor_routes,
         "Messages set aside": tell_routes,
         "Timers set aside": timer_routes,
         "Nodes": node_routes,

@@ -31,6 +31,7 @@ Scope = Literal[
     "scores.write",
     "wallet.read",
     "wallet.write",
+    "actors.retry",
     "outbox.read",
     "outbox.requeue",
     "outbox.drop",

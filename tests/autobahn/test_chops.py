@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 import pytest
 from websockets.utils import apply_mask
 
+from server.acceptor import Arrival
 from server.connection import Connection
 from tests.autobahn.case import Case, Message, Put
 from tests.autobahn.driver import UPGRADE, Answers, header
@@ -58,7 +59,9 @@ def outcome(pieces: Iterator[bytes] | list[bytes], connect: Connects = Connectio
     """What a new connection does with these bytes behind its upgrade."""
     hall, wall = Hall(), Wall()
     hall.ear = ear = Listener()
-    connection = connect(hall, cast("asyncio.AbstractEventLoop", Timers()), MAX_BYTES)
+    connection = connect(
+        hall, cast("asyncio.AbstractEventLoop", Timers()), MAX_BYTES, Arrival("192.0.2.1", admitted=False)
+    )
     connection.connection_made(wall)
     connection.data_received(UPGRADE % b"")
     wall.written = b""

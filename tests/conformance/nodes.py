@@ -16,9 +16,15 @@ from storage import (
 )
 
 
-async def alive(store: Store, node: str, lease_s: float = 60) -> list[NodeRow]:
-    """Give ``node`` a lease; 0 ends it."""
-    return await store.renew(NodeRow(node, f"{node}:7350", draining=False), lease_s)
+async def alive(store: Store, node: str, lease_s: float = 60, *, held: bool = False) -> list[NodeRow]:
+    """Give ``node`` a lease; 0 ends it, ``held`` prolongs one that it has."""
+    return await store.renew(NodeRow(node, f"{node}:7350", draining=False), lease_s, held=held)
+
+
+async def run_out(store: Store, node: str) -> None:
+    """Wait until a lease of a millisecond has run out by the database's clock."""
+    while node in [row.node for row in await alive(store, "south")]:
+        pass
 
 
 async def taken(store: Store, actor: str, node: str = "north") -> Snapshot:

@@ -215,6 +215,11 @@ class StoreMachine(RuleBasedStateMachine):
         for node in NODES:
             self.renew(node, lives=True)
 
+    @rule(node=st.sampled_from(NODES))
+    def hold_on(self, node: str) -> None:
+        found = self.run(alive(self.store, node, 3600, held=True))
+        assert [row.node for row in found] == sorted(self.model.live)
+
     @rule(node=st.sampled_from(NODES), lives=st.booleans())
     def renew(self, node: str, lives: bool) -> None:
         if lives:

@@ -17,7 +17,7 @@ from storage import (
     open_store,
     shard_of,
 )
-from tests.conformance.nodes import alive, at, committed, line, note, reloaded, taken
+from tests.conformance.nodes import alive, at, committed, line, note, reloaded, run_out, taken
 
 EVERY_SHARD = range(SHARDS)
 
@@ -182,6 +182,29 @@ async def test_live_nodes_are_told_by_name(store: Store) -> None:
 async def test_a_node_that_ends_its_lease_is_gone_at_once(store: Store, lease_s: float) -> None:
     assert [row.node for row in await alive(store, "north", lease_s)] == ["south"]
     assert [row.node for row in await alive(store, "north")] == ["north", "south"]
+
+
+async def test_a_lease_that_is_held_is_prolonged(store: Store) -> None:
+    await alive(store, "north", 5)
+
+    nodes = {row.node: row for row in await alive(store, "north", 60, held=True)}
+    assert nodes["north"].left_ms > 50_000
+
+
+async def test_a_lease_that_has_run_out_is_not_held_on_to(store: Store) -> None:
+    """Its node may believe in it, if the database's clock has jumped; another may have taken its actors since."""
+    await alive(store, "north", 0.001)
+    await run_out(store, "north")
+
+    for _ in range(2):  # an answer may be lost, and the question repeated
+        assert [row.node for row in await alive(store, "north", held=True)] == ["south"]
+    assert [row.node for row in await alive(store, "north")] == ["north", "south"]
+
+
+async def test_a_lease_that_nobody_knows_is_not_held_on_to(store: Store) -> None:
+    """Its row has been deleted since it ran out, or the database is one that was restored."""
+    assert [row.node for row in await alive(store, "west", held=True)] == ["north", "south"]
+    assert [row.node for row in await alive(store, "south")] == ["north", "south"]
 
 
 async def test_two_stores_on_one_mysql_database_see_each_other(mysql_url: str) -> None:

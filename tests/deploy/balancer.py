@@ -1,6 +1,7 @@
 """The load balancer of deploy/haproxy.cfg, run for real on loopback before nodes of this machine."""
 
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -45,11 +46,40 @@ class Balancer(Server):
             return 0
 
 
-def before(nodes: tuple[NodeProcess, NodeProcess], port: int, *, idle: str = "30s") -> str:
-    """The configuration with these nodes, this port, few files, and ``idle`` as the time-out of plain HTTP."""
+class Passage(Balancer):
+    """A load balancer that passes on bytes, TLS among them, and says in a PROXY header whose they are."""
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+
+def passing(node: NodeProcess, port: int, header: str) -> str:
+    """The configuration of one, with how its header is called: ``send-proxy`` or ``send-proxy-v2``."""
+    return f"""
+global
+    maxconn 1000
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 30s
+    timeout server 30s
+listen players
+    bind 127.0.0.1:{port}
+    server node 127.0.0.1:{node.gateway_port} {header}
+"""
+
+
+def before(nodes: tuple[NodeProcess, NodeProcess], port: int, *, idle: str = "30s", header: str = "") -> str:
+    """The configuration with these nodes, this port, few files, and ``idle`` as the time-out of plain HTTP; ``header``
+    is what a server's line says of PROXY headers."""
     text = CONFIGURATION.read_text("utf-8")
     for name, node in zip(NODES, nodes, strict=True):
-        text = _replace(text, rf"{name}:7350 port 7351", f"127.0.0.1:{node.gateway_port} port {node.http_port}")
+        place = f"127.0.0.1:{node.gateway_port} port {node.http_port} {header}".rstrip()
+        text = _replace(text, rf"{name}:7350 port 7351", place)
         text = _replace(text, rf"{name}:7351", f"127.0.0.1:{node.http_port}")
     text = _replace(text, r"timeout client 30s", f"timeout client {idle}")
     text = _replace(text, r"timeout server 30s", f"timeout server {idle}")

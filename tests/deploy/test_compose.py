@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.config import Config
+from server.limits import AdmissionLimits
 from tests.deploy.balancer import CONFIGURATION, NODES
 from tests.deploy.manifests import COMPOSE, DEPLOY, SERVICES, compose_variables, config, serving
 
@@ -65,14 +66,12 @@ def test_only_the_load_balancer_can_be_reached_from_outside_and_by_default_only_
 def test_the_address_that_nodes_believe_is_the_load_balancers(tmp_path: Path) -> None:
     (network,) = COMPOSE["networks"]["front"]["ipam"]["config"]
 
-    assert serving(compose_variables("node-a"), tmp_path).http.trusted_proxies == [network["subnet"]]
+    assert serving(compose_variables("node-a"), tmp_path).edge.trusted_proxies == [network["subnet"]]
 
 
-def test_players_who_all_come_from_one_balancer_are_not_taken_for_one_address(tmp_path: Path) -> None:
-    limits = serving(compose_variables("node-a"), tmp_path).limits.admission
-
-    assert limits.connections_per_address >= limits.connections
-    assert limits.handshakes_per_address == limits.handshakes
+def test_players_behind_the_balancer_are_limited_one_by_one(tmp_path: Path) -> None:
+    assert serving(compose_variables("node-a"), tmp_path).limits.admission == AdmissionLimits()
+    assert "http-request set-header X-Forwarded-For %[src]\n" in CONFIGURATION.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", [*OURS, "balancer"])

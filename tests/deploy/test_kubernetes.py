@@ -10,6 +10,7 @@ import yaml
 
 from actors.runtime.meters import Meters
 from server.config import Config, ConfigError
+from server.limits import AdmissionLimits
 from server.telemetry import registry_of
 from tests.deploy.manifests import KUBERNETES, config, container, kubernetes, objects, pod, pod_variables, serving
 
@@ -134,11 +135,12 @@ def test_the_autoscaler_counts_what_nodes_show_and_leaves_room_for_the_players_o
     assert "replicas" not in kubernetes("Deployment")["spec"]
 
 
-def test_players_who_all_come_from_one_ingress_are_not_taken_for_one_address(tmp_path: Path) -> None:
-    limits = serving(pod_variables("Deployment"), tmp_path).limits.admission
+def test_players_behind_the_ingress_are_limited_one_by_one(tmp_path: Path) -> None:
+    node = serving(pod_variables("Deployment"), tmp_path)
 
-    assert limits.connections_per_address >= limits.connections
-    assert limits.handshakes_per_address == limits.handshakes
+    assert node.edge.trusted_proxies
+    assert node.limits.admission == AdmissionLimits()
+    assert kubernetes("Ingress")["metadata"]["annotations"]["haproxy.org/forwarded-for"] == "true"
 
 
 # Who may do what.

@@ -298,9 +298,10 @@ async def test_answers_to_who_does_not_read_are_bounded_and_end_with_4001(tmp_pa
                     break
             assert not connection.open
             assert most < 300_000
-            sent = connection._ws.close_sent
-            assert sent is not None
-            assert sent.code == 4001
+            framing = connection._ws
+            assert framing is not None
+            assert framing.close_sent is not None
+            assert framing.close_sent.code == 4001
 
 
 # Alive.
@@ -382,7 +383,8 @@ def held(server: Server) -> dict[str, int]:
     for address, activation in node.host.activations.items():
         actor = activation.actor
         if address.startswith("player:") and actor is not None:
-            live += len(actor.states()["sessions"].live)
+            sessions: Any = actor.states()["sessions"]
+            live += len(sessions.live)
     return {
         "connections": len(gateway._connections),
         "sessions": len(gateway._by_generation),

@@ -5,6 +5,7 @@ import re
 
 from actors.runtime.meters import Meters
 from server.config_sources import settings
+from server.staff.keys import SCOPES
 from server.telemetry import registry_of
 from tests.lints.sources import ROOT, modules
 from tests.lints.test_log_events import is_log_call
@@ -50,7 +51,7 @@ def test_the_log_lines_of_the_page_exist() -> None:
 def test_the_settings_of_the_pages_exist() -> None:
     known = {setting.name for setting in settings()}
     sections = "|".join(sorted({name.partition(".")[0] for name in known}))
-    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", OPERATIONS + THREATS)) - log_events()
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", OPERATIONS + THREATS)) - log_events() - set(SCOPES)
 
     assert first_cells(section(THREATS, "Defaults that this rests on"))
     assert named <= known

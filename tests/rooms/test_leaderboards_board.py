@@ -20,6 +20,7 @@ from actors.leaderboards.board import (
 from actors.leaderboards.definition import BoardRow, Table, boards_of, later
 from actors.leaderboards.messages import LeaderboardChanged, LeaderboardReset
 from actors.leaderboards.requests import BoardFill, BoardTouched
+from actors.runtime.actor import EARLY_MS
 from actors.runtime.context import CallEffect, Keep
 from actors.schedule import Repeat, ScheduleInvalid, ScheduleNever, ZoneUnknown
 from protocol import GuildhallError, IdReused, Invalid
@@ -214,11 +215,21 @@ class TestAReset:
         define(room, reset=HOURLY)
         room.commit()
         timer = room.actor.draft.timers["reset"]
-        room.now_ms = hour(1) - 1
-        room.actor.fire("reset", timer.due_ms, room.now_ms)
+        room.now_ms = hour(1) - EARLY_MS - 1
+        assert room.actor.fire("reset", timer.due_ms, room.now_ms) is None
         assert not noted(room)
-        room.pass_time(0.001)
+        room.pass_time(10)
         assert len(noted(room)) == 1
+
+    def test_that_fires_a_moment_early_ends_its_period_and_no_other(self) -> None:
+        """The node that had found it due has a clock that is ahead of the owner's."""
+        room = board()
+        define(room, reset=HOURLY)
+        room.commit()
+        timer = room.actor.draft.timers["reset"]
+        assert room.actor.fire("reset", timer.due_ms, hour(1) - 1) is not None
+        assert room.actor.draft.timers["reset"].due_ms == hour(2)
+        assert room.actor.context.now_ms == hour(1)
 
 
 class TestWatchers:

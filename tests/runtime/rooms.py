@@ -2,7 +2,18 @@
 
 from msgspec import Struct
 
-from actors.runtime import CALLER, EVERY_KIND, Context, Deferred, EventTicket, Feature, GiveUp, OpRef, TryAgain
+from actors.runtime import (
+    CALLER,
+    EVERY_KIND,
+    Context,
+    Deferred,
+    EventTicket,
+    Feature,
+    GiveUp,
+    Lifting,
+    OpRef,
+    TryAgain,
+)
 from protocol import Cursor, Event, GuildhallError, Reply, Request, Tell
 from storage import EventRange, Insert, Migration
 
@@ -36,6 +47,12 @@ class Peek(Request[Counted], tag="counter.peek", frozen=True, kw_only=True):
 
 
 class Break(Request[Counted], tag="counter.break", frozen=True, kw_only=True):
+    counter: str = "a"
+
+
+class Mend(Lifting, Request[Counted], tag="counter.mend", frozen=True, kw_only=True):
+    """End a quarantine."""
+
     counter: str = "a"
 
 
@@ -99,6 +116,13 @@ counter = Feature(
 @counter.handles(Add, key="counter")
 def add(_ctx: Context, count: Count, msg: Add) -> Counted:
     count.value += msg.by
+    return Counted(value=count.value)
+
+
+@counter.handles(Mend, key="counter", writes=False)
+def mend(ctx: Context, count: Count, _msg: Mend) -> Counted:
+    if ctx.lifted is None:
+        raise Full("it was well")
     return Counted(value=count.value)
 
 

@@ -123,6 +123,30 @@ async def test_a_timer_waits_while_the_clock_is_behind_and_fires_when_it_is_righ
     assert len(rings(cluster)) == 1
 
 
+async def test_a_timer_that_was_found_due_before_the_clock_went_back_waits_for_it(
+    cluster: Cluster, north: Member
+) -> None:
+    await north.said(Wind(id="1", in_s=3))
+    await cluster.clock.advance(2.1)
+    north.clock.ahead_ms = -HOUR_MS
+    await cluster.clock.advance(20)
+    assert rings(cluster) == []
+
+    north.clock.ahead_ms = 0
+    await cluster.clock.advance(4)
+    assert len(rings(cluster)) == 1
+
+
+async def test_a_timers_turn_never_sees_a_time_before_the_timer_was_due(cluster: Cluster, north: Member) -> None:
+    """The clock went back a little between the look that had found it and the firing."""
+    await north.said(Wind(id="1", in_s=3))
+    await cluster.clock.advance(2.1)
+    north.clock.ahead_ms = -1_500
+    await cluster.clock.advance(2)
+
+    assert rings(cluster) == [3.0]
+
+
 async def test_what_rings_again_and_again_rings_once_for_an_outage_and_goes_on_from_there(
     cluster: Cluster, north: Member
 ) -> None:

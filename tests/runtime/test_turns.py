@@ -4,9 +4,9 @@ import pytest
 
 from actors.runtime import Answer, Caller, Context, Feature, NodeOptions
 from actors.runtime.activation import DEFECTS, SLOW_TURN_S
-from actors.runtime.observer import Dropped, Isolated, SlowTurn
+from actors.runtime.observer import Dropped, Isolated, Lifted, SlowTurn
 from protocol import Defect, Invalid, Quarantined
-from tests.runtime.rooms import ALL, Add, Break, Count, Counted, Full, Get, Peek, Refuse, Say, Swell, add
+from tests.runtime.rooms import ALL, Add, Break, Count, Counted, Full, Get, Mend, Peek, Refuse, Say, Swell, add
 from tests.support.clock import settle
 from tests.support.cluster import Cluster, Member
 
@@ -169,6 +169,40 @@ async def test_whoever_waits_behind_a_commit_when_quarantine_comes_is_told(north
     await settle()
 
     assert (flying.code, waiting.code, last.code) == ("ok", "actor.quarantined", "internal")
+
+
+async def test_a_request_that_lifts_a_quarantine_is_the_first_to_run_and_knows_that_it_has(north: Member) -> None:
+    await north.said(Add(id="0"))
+    with pytest.raises(Full, match="well"):
+        await north.said(Mend(id="1"))
+    for n in range(DEFECTS):
+        with pytest.raises(Defect):
+            await north.said(Break(id=f"b{n}"))
+
+    lifting, next_one, second = north.ask(Mend(id="2")), north.ask(Add(id="3")), north.ask(Mend(id="4"))
+    await settle()
+
+    assert (lifting.reply.value, next_one.reply.value, second.code) == (1, 2, "counter.full")
+    assert [event.actor for event in north.seen(Lifted)] == ["counter:a"]
+
+
+async def test_a_quarantine_that_is_lifted_while_a_commit_is_under_way_ends_with_it(north: Member) -> None:
+    await north.said(Add(id="0"))
+    for n in range(DEFECTS - 1):
+        with pytest.raises(Defect):
+            await north.said(Break(id=f"b{n}"))
+
+    with north.store.holding("commit") as hold:
+        flying = north.ask(Add(id="1"))
+        await hold.reached.wait()
+        north.ask(Break(id="last"))
+        await settle()
+        lifting = north.ask(Mend(id="2"))
+        await settle()
+        assert lifting.code == "waiting"
+    await settle()
+
+    assert (flying.code, lifting.reply.value) == ("ok", 2)
 
 
 async def test_a_snapshot_that_cannot_be_read_is_quarantined_and_the_others_are_well(

@@ -39,7 +39,7 @@ async def inside() -> list[Guest]:
 @pytest.fixture
 async def door(inside: list[Guest]) -> AsyncIterator[Acceptor]:
     """An acceptor that runs."""
-    async with Acceptor("127.0.0.1", 0, lambda: Guest(inside)).running() as running:
+    async with Acceptor("127.0.0.1", 0, lambda _: Guest(inside)).running() as running:
         yield running
         for guest in inside:
             guest.transport.abort()
@@ -97,7 +97,7 @@ async def test_a_process_without_a_file_descriptor_left_tries_again(door: Accept
 
 
 async def test_nobody_is_let_in_once_it_is_closed(inside: list[Guest]) -> None:
-    async with Acceptor("127.0.0.1", 0, lambda: Guest(inside)).running() as door:
+    async with Acceptor("127.0.0.1", 0, lambda _: Guest(inside)).running() as door:
         pass
 
     with pytest.raises(ConnectionRefusedError):
@@ -105,7 +105,7 @@ async def test_nobody_is_let_in_once_it_is_closed(inside: list[Guest]) -> None:
 
 
 async def test_an_address_that_is_taken_is_said() -> None:
-    async with Acceptor("127.0.0.1", 0, asyncio.Protocol).running() as door:
+    async with Acceptor("127.0.0.1", 0, lambda _: asyncio.Protocol()).running() as door:
         with pytest.raises(OSError, match="in use"):
-            async with Acceptor("127.0.0.1", door.port, asyncio.Protocol).running():
+            async with Acceptor("127.0.0.1", door.port, lambda _: asyncio.Protocol()).running():
                 pass

@@ -11,6 +11,7 @@ import pytest
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from protocol import Wire
+from server.acceptor import Arrival
 from server.connection import Connection
 from server.framing import DEFLATE_FROM, DEFLATE_UPTO, frame
 from tests.server.test_connection import CONT, MAX_BYTES, PING, TEXT, UPGRADE, Hall, Timers, Wall, closed_with
@@ -27,7 +28,9 @@ class Line:
     def __init__(self, offer: str = "permessage-deflate", *, compression: bool = True) -> None:
         self.hall, self.wall = Hall(), Wall()
         loop = cast("asyncio.AbstractEventLoop", Timers())
-        self.connection = Connection(self.hall, loop, MAX_BYTES, compression=compression)
+        self.connection = Connection(
+            self.hall, loop, MAX_BYTES, Arrival("192.0.2.1", admitted=False), compression=compression
+        )
         self.connection.connection_made(self.wall)
         header = f"Sec-WebSocket-Extensions: {offer}\r\n\r\n".encode()
         self.feed(UPGRADE[:-2] + header)

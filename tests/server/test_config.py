@@ -132,6 +132,12 @@ def test_no_two_settings_share_a_variable() -> None:
         ({"GUILDHALL_NODE": "a b"}, ("GUILDHALL_NODE", "1 to 64 letters")),
         ({"GUILDHALL_GATEWAY_ORIGINS": "https://x"}, ("GUILDHALL_GATEWAY_ORIGINS", "JSON")),
         ({"GUILDHALL_GATEWAY_ORIGINS": '["x/y"]'}, ("gateway.origins", "scheme://host")),
+        ({"GUILDHALL_TLS_CERT": "c.pem"}, ("edge.tls_cert and edge.tls_key", "both or none")),
+        ({"GUILDHALL_TLS_KEY": "k.pem"}, ("edge.tls_cert and edge.tls_key", "both or none")),
+        ({"GUILDHALL_EDGE_TRUSTED_PROXIES": '["lb.example"]'}, ("edge.trusted_proxies", "lb.example", "networks")),
+        ({"GUILDHALL_EDGE_TRUSTED_PROXIES": '["10.0.0.1/8"]'}, ("edge.trusted_proxies", "10.0.0.1/8", "networks")),
+        ({"GUILDHALL_GATEWAY_PROXY_PROTOCOL": "on"}, ("gateway.proxy_protocol", "set edge.trusted_proxies")),
+        ({"GUILDHALL_HTTP_PROXY_PROTOCOL": "on"}, ("http.proxy_protocol", "set edge.trusted_proxies")),
         ({"GUILDHALL_STORE_FILE": "/no/such"}, ("GUILDHALL_STORE_FILE", "/no/such")),
         ({"GUILDHALL_STORE": "sqlite:///x", "GUILDHALL_STORE_FILE": "/x"}, ("both set",)),
         ({"GUILDHALL_CONFIG": "/no/such.toml"}, ("GUILDHALL_CONFIG", "/no/such.toml")),
@@ -142,6 +148,13 @@ def test_a_wrong_variable_is_named_with_what_is_allowed(environ: dict[str, str],
     line = refusal(environ)
 
     assert all(part in line for part in told), line
+
+
+def test_a_key_in_place_of_its_path_is_refused_and_not_shown() -> None:
+    line = refusal({"GUILDHALL_TLS_CERT": "c.pem", "GUILDHALL_TLS_KEY": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ\n"})
+
+    assert "edge.tls_key is the text of a PEM file" in line
+    assert "MC4CAQAwBQ" not in line
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from websockets.http11 import Request, Response
 
 from protocol import CloseCode, Wire
+from server.acceptor import Arrival
 from server.connection import CLOSING_S, HANDSHAKE_S, LATE_BYTES, Connection, Peer, plain_response
 
 MAX_BYTES = 65_536
@@ -84,7 +85,7 @@ class Hall:
     def admit(self, address: str) -> Response | None:
         return self.refusal
 
-    def answer(self, request: Request) -> Response | None:
+    def answer(self, connection: Connection, request: Request) -> Response | None:
         return None if request.path == "/ws" else plain_response(404, "Not Found", "no\n")
 
     def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
@@ -114,7 +115,8 @@ class Line:
 
     def __init__(self, *, upgraded: bool = True) -> None:
         self.hall, self.wall, self.timers = Hall(), Wall(), Timers()
-        self.connection = Connection(self.hall, cast("asyncio.AbstractEventLoop", self.timers), MAX_BYTES)
+        loop = cast("asyncio.AbstractEventLoop", self.timers)
+        self.connection = Connection(self.hall, loop, MAX_BYTES, Arrival("192.0.2.1", admitted=False))
         if upgraded:
             self.accept()
             self.feed(UPGRADE)

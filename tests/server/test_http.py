@@ -24,7 +24,8 @@ from protocol.errors import (
     Unavailable,
 )
 from server.config import Http
-from server.http import HttpParts, SignedIn, running_http
+from server.forwarded import Proxies
+from server.http import HttpDoor, HttpParts, SignedIn, running_http
 from server.telemetry import registry_of
 
 POST_BEGUN = (
@@ -59,7 +60,9 @@ def accounts() -> Accounts:
 
 
 @asynccontextmanager
-async def serving(accounts: Accounts, http: Http | None = None, **parts: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    accounts: Accounts, http: Http | None = None, door: HttpDoor | None = None, **parts: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     given: dict[str, Any] = {
         "ready": list,
         "registry": registry_of(Meters()),
@@ -68,7 +71,7 @@ async def serving(accounts: Accounts, http: Http | None = None, **parts: Any) ->
         **parts,
     }
     async with (
-        running_http(http or Http(port=0), HttpParts(**given)) as port,
+        running_http(http or Http(port=0), HttpParts(**given), door) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
@@ -176,12 +179,10 @@ async def test_a_body_that_is_too_long_is_refused_unread(accounts: Accounts) -> 
     assert_problem(answer, 413, "http.request_entity_too_large")
 
 
-async def test_the_address_is_the_peers_unless_a_trusted_proxy_says_another(
-    accounts: Accounts,
-) -> None:
-    forwarded = {"x-forwarded-for": "203.0.113.9"}
-    for http in (Http(port=0), Http(port=0, trusted_proxies=["127.0.0.1"])):
-        async with serving(accounts, http) as client:
+async def test_the_address_is_the_peers_unless_a_trusted_proxy_says_another(accounts: Accounts) -> None:
+    forwarded = {"x-forwarded-for": "198.51.100.1, 203.0.113.9"}
+    for door in (HttpDoor(), HttpDoor(proxies=Proxies(["127.0.0.0/8"]))):
+        async with serving(accounts, door=door) as client:
             await client.post("/v1/auth/device", json={"device_id": DEVICE}, headers=forwarded)
 
     assert [address for _, address in accounts.asked] == ["127.0.0.1", "203.0.113.9"]
@@ -277,7 +278,10 @@ async def test_the_page_is_served_with_a_policy_that_lets_it_reach_its_gateway_o
     for answer in (index, script, style):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'self'" in policy
-        assert "connect-src 'self' ws://127.0.0.1:4321 ws://localhost:4321;" in policy
+        assert (
+            "connect-src 'self' ws://127.0.0.1:4321 wss://127.0.0.1:4321 ws://localhost:4321 wss://localhost:4321;"
+            in policy
+        )
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
     assert config.json() == {"gateway_port": 4321, "dev": True}

@@ -241,6 +241,29 @@ def test_addresses_of_one_place_count_together(one: str, other: str) -> None:
     assert node.admit(NOW, one) is None
 
 
+def test_a_proxys_connection_counts_for_the_node_and_for_nobody_until_it_is_named() -> None:
+    node = admission(connections=3, per_address=1)
+    assert [node.admit(NOW, None) for _ in range(4)] == [None, None, None, Refusal("node_full", 10)]
+
+    assert node.name(NOW, "192.0.2.1") is None
+    assert node.name(NOW, "192.0.2.1") == Refusal("address_full", 10)
+    assert node.name(NOW, "192.0.2.2") is None
+    assert node.connections == 3
+    for address in ("192.0.2.1", None, "192.0.2.2"):
+        node.release(address)
+    assert node.connections == 0
+    assert node.admit(NOW, "192.0.2.1") is None
+
+
+def test_a_client_behind_a_proxy_that_comes_too_fast_is_refused_when_it_is_named() -> None:
+    node = admission(per_address_rate=Rate(per_s=1, burst=2))
+    for _ in range(3):
+        assert node.admit(NOW, None) is None
+
+    assert [node.name(NOW, "192.0.2.1") for _ in range(3)] == [None, None, Refusal("address_too_fast", 1)]
+    assert node.name(NOW + 1, "192.0.2.1") is None  # what was refused cost nothing
+
+
 def test_other_networks_count_apart() -> None:
     node = admission(per_address=1)
     node.admit(NOW, "2001:db8:1:2::1")

@@ -65,6 +65,7 @@ KINDS = {
     "bus": 3.0,
     "bus_away": 1.5,
     "clock": 1.0,
+    "jump": 0.5,
     "drop": 4.0,
     "half_open": 2.0,
     "drop_all": 0.5,
@@ -154,6 +155,10 @@ class Faults:
         member = self._node(fault)
         if member is not None:
             member.clock.ahead_ms += int((fault.how - 0.5) * self._random.choice([2_000, 20_000]))
+
+    def _jump(self, fault: Fault) -> None:
+        """The database's clock: leases run out, and their nodes do not know."""
+        self._world.database_clock.ahead_ms += int(fault.seconds * 1000)
 
     def _give_up(self, fault: Fault) -> None:
         member = self._node(fault)

@@ -147,7 +147,7 @@ class World(Cluster):
     # What nodes share and are given.
     def make_store(self) -> SimulatedStore:
         locks = RowLocks(lambda circle: self.loop.on_defect(f"{self.now_ms} deadlock: {circle}"))
-        return SimulatedStore(self.blueprint.migrations(), self.clock.now_ms, self._applied, locks)
+        return SimulatedStore(self.blueprint.migrations(), self.database_clock.now_ms, self._applied, locks)
 
     def make_hub(self) -> SimulatedHub:
         return SimulatedHub(self.loop, self.random("hub"))

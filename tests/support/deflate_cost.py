@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 
 from protocol import Wire
+from server.acceptor import Arrival
 from server.connection import Connection
 from server.framing import frame
 from tests.support.echo import EchoDoor
@@ -136,7 +137,7 @@ def memory(loop: asyncio.AbstractEventLoop, *, compression: bool) -> float:
     before, _ = tracemalloc.get_traced_memory()
     held = []
     for _ in range(CONNECTIONS):
-        connection = Connection(door, loop, 65_536, compression=compression)
+        connection = Connection(door, loop, 65_536, Arrival("192.0.2.1", admitted=False), compression=compression)
         connection.connection_made(Nowhere())
         connection.data_received(upgrade)
         connection.data_received(message)

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from websockets.http11 import Request, Response
 
 from protocol import Wire
-from server.acceptor import Acceptor
+from server.acceptor import Acceptor, Arrival
 from server.connection import Connection, Door, Peer
 from server.framing import frame
 
-Connects = Callable[[Door, asyncio.AbstractEventLoop, int], Connection]
+Connects = Callable[[Door, asyncio.AbstractEventLoop, int, Arrival], Connection]
 """What makes a connection; ``Connection`` itself, or another class that is to be as good."""
 
 
@@ -41,7 +41,7 @@ class EchoDoor:
     def admit(self, address: str) -> Response | None:
         return None
 
-    def answer(self, request: Request) -> Response | None:
+    def answer(self, connection: Connection, request: Request) -> Response | None:
         return None
 
     def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
@@ -56,7 +56,7 @@ class EchoDoor:
 async def echoing(connect: Connects = Connection, *, max_bytes: int) -> AsyncIterator[int]:
     """Echo on a free port of loopback, which is yielded; messages and their frames may have ``max_bytes``."""
     door, loop = EchoDoor(), asyncio.get_running_loop()
-    async with Acceptor("127.0.0.1", 0, lambda: connect(door, loop, max_bytes)).running() as acceptor:
+    async with Acceptor("127.0.0.1", 0, lambda arrival: connect(door, loop, max_bytes, arrival)).running() as acceptor:
         try:
             yield acceptor.port
         finally:

@@ -146,8 +146,8 @@ class StoreLink:
 
         return await self._call("due", ask)
 
-    async def renew(self, node: NodeRow, lease_s: float) -> list[NodeRow]:
-        return await self._call("renew", lambda: self._store.renew(node, lease_s))
+    async def renew(self, node: NodeRow, lease_s: float, *, held: bool = False) -> list[NodeRow]:
+        return await self._call("renew", lambda: self._store.renew(node, lease_s, held=held))
 
     async def select(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._call("select", lambda: self._store.select(sql, values))

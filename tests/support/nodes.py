@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.forked import ForkedNode
+
 ROOT = Path(__file__).parent.parent.parent
 START_S = 30.0
 
@@ -35,10 +37,10 @@ class NodeProcess:
         self.module = "server"
         """Run by ``python -m``."""
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedNode | subprocess.Popen[bytes] | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> ForkedNode | subprocess.Popen[bytes]:
         """The running process."""
         assert self._process is not None, "start the node first"
         return self._process
@@ -49,13 +51,13 @@ class NodeProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start; with ``wait``, until it is ready."""
-        command = [sys.executable, "-m", self.module, "serve", "--dev", *self._options]
-        command += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
+        arguments = ["serve", "--dev", *self._options]
+        arguments += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GUILDHALL_")}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        if self.module == "server":
+            self._process = ForkedNode(arguments, ROOT, environment, self.log)
+        else:
+            self._process = _other_build(self.module, arguments, environment, self.log)
         if wait:
             self.wait_ready()
 
@@ -97,6 +99,15 @@ class NodeProcess:
         return self.log.read_text(errors="replace")[-3000:]
 
 
+def _other_build(
+    module: str, arguments: list[str], environment: dict[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    """The build that ``module`` is, which imports other things than this one."""
+    command = [sys.executable, "-m", module, *arguments]
+    with log.open("ab") as said:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+
+
 @contextmanager
 def node(folder: Path, name: str, *options: str) -> Iterator[NodeProcess]:
     """A started node, ended with the block."""
@@ -110,7 +121,15 @@ def node(folder: Path, name: str, *options: str) -> Iterator[NodeProcess]:
 
 @contextmanager
 def two_nodes(folder: Path, mysql_url: str, redis_url: str, *options: str) -> Iterator[tuple[NodeProcess, NodeProcess]]:
-    """Two nodes of one cluster."""
+    """Two nodes of one cluster, started at once."""
     shared = ("--store", mysql_url, "--bus", redis_url, *options)
-    with node(folder, "one", *shared) as one, node(folder, "two", *shared) as two:
+    one, two = NodeProcess(folder, "one", *shared), NodeProcess(folder, "two", *shared)
+    try:
+        for each in (one, two):
+            each.start(wait=False)
+        for each in (one, two):
+            each.wait_ready()
         yield one, two
+    finally:
+        for each in (one, two):
+            each.stop()
