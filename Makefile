@@ -1,6 +1,6 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test evening sim sim-planted faults lint catalogue golden bench lock
+.PHONY: help run test evening sim sim-planted faults attacks lint catalogue golden bench lock
 ARGS ?=
 SEEDS ?= 100
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
@@ -25,6 +25,9 @@ sim-planted: .venv/dev.stamp ## plant bugs, one at a time; each must be found wi
 
 faults: .venv/dev.stamp ## hurt real nodes, MariaDB and Redis under load, judge, write the table of docs/reliability.md
 	@FAULTS_TABLE=1 FAULTS_PLAYERS=120 .venv/bin/python -m pytest -q -p no:randomly -m "faults or not faults" tests/faults $(ARGS)
+
+attacks: .venv/dev.stamp ## attack a node with hundreds of sockets while others play; write the table of docs/THREAT_MODEL.md
+	@.venv/bin/python -m tests.attacks
 
 lint: .venv/dev.stamp ## style, types, imports between layers, spelling
 	.venv/bin/ruff check .

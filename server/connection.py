@@ -1,7 +1,7 @@
 """One socket: the RFC is websockets' Sans-I/O protocol, the reading and writing are asyncio's.
 
     transport -> data_received -> whole frames -> plain ones ------------------> Peer.message
-                                              -> others -> ServerProtocol ----> Peer.message, Peer.heard
+                                              -> others -> StrictFraming -----> Peer.message, Peer.heard
     Peer -> send (whole frames) -> transport
 
 Nearly all that a client sends is a message in one masked frame (plain). Those are opened here, in a tenth of the time;
@@ -20,12 +20,12 @@ from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
-from websockets.protocol import Protocol as Framing
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from protocol import CloseCode, Wire
 from server.acceptor import Arrival
+from server.websocket import StrictFraming, StrictProtocol, is_text
 
 try:
     from websockets.speedups import apply_mask
@@ -110,11 +110,22 @@ class Connection(asyncio.Protocol):
         "address",
         "open",
         "paused",
+        "window_bits",
     )
 
-    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop, max_bytes: int, arrival: Arrival) -> None:
+    def __init__(
+        self,
+        door: Door,
+        loop: asyncio.AbstractEventLoop,
+        max_bytes: int,
+        arrival: Arrival,
+        *,
+        compression: bool = False,
+    ) -> None:
         self.address = arrival.address
         """The client's, as far as it is known."""
+        self.window_bits = 0
+        """With which messages may be compressed for this client (``framing.frame``); 0: they may not be."""
         self.open = False
         """Whether messages can be received and sent."""
         self.paused = False
@@ -123,7 +134,9 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
-        self._ws: Framing | None = ServerProtocol(select_subprotocol=_select, max_size=max_bytes, logger=_QUIET)
+        self._ws: StrictFraming | None = StrictProtocol(
+            select_subprotocol=_select, max_size=max_bytes, logger=_QUIET, compression=compression
+        )
         """None from the upgrade to the first frame that is not plain: it holds all headers, 3 KB, and most connections
         need it no more."""
         self._transport: asyncio.Transport | None = None
@@ -256,11 +269,15 @@ class Connection(asyncio.Protocol):
                 self._partial, self._missing = bytearray(data[at:]), at + needed - end
                 return b""
             first, second = data[at], data[at + 1]
-            if first in _PLAIN and second & _MASKED and needed <= self._max_bytes and self._fragments is None:
+            plain = first in _PLAIN and _MASKED <= second < _MASKED | _LONG
+            if plain and needed <= self._max_bytes and self._fragments is None:
                 mask = at + (4 if second & _SIZE == _MEDIUM else 2)
                 assert self._peer is not None
                 payload = apply_mask(data[mask + 4 : at + needed], data[mask : mask + 4])
-                self._peer.message(payload, binary=first == _BINARY)
+                if first == _BINARY or is_text(payload):
+                    self._peer.message(payload, binary=first == _BINARY)
+                else:
+                    self._take(data[at : at + needed])
             else:
                 self._take(data[at : at + needed])
             at += needed
@@ -286,19 +303,19 @@ class Connection(asyncio.Protocol):
         self.open = self.open and ws.state is State.OPEN
         self._write_protocol()
 
-    def _protocol(self) -> Framing:
+    def _protocol(self) -> StrictFraming:
         if self._ws is None:
-            self._ws = Framing(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
+            self._ws = StrictFraming(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
         return self._ws
 
     def _respond(self, response: Response) -> None:
-        assert isinstance(self._ws, ServerProtocol)
+        assert isinstance(self._ws, StrictProtocol)
         self._ws.send_response(response)
         self._write_protocol()
 
     def _upgrade(self, request: Request) -> None:
         ws = self._ws
-        assert isinstance(ws, ServerProtocol)
+        assert isinstance(ws, StrictProtocol)
         response = self._door.answer(self, request) or ws.accept(request)
         self._respond(response)
         if self._timer is not None:
@@ -312,8 +329,10 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.NO_COMMON_VERSION, "none of the offered subprotocols is known")
             return
         assert wire is not None
-        if not ws.extensions:
-            self._ws = None
+        self.window_bits = ws.window_bits
+        self._ws = None
+        if ws.extensions:
+            self._protocol().extensions = ws.extensions
         self._peer = self._door.opened(self, request, wire)
         self.open = True
 

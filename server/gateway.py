@@ -112,7 +112,7 @@ class Gateway:
         )
 
         def made(arrival: Arrival) -> Connection:
-            return Connection(self, loop, max_bytes, arrival)
+            return Connection(self, loop, max_bytes, arrival, compression=config.compression)
 
         async with Acceptor(config.host, config.port, made, entrance).running() as self._acceptor:
             self.port = self._acceptor.port

@@ -325,7 +325,7 @@ class Session:
     def _framed(self, reply: Reply, re: str) -> bytes:
         if isinstance(reply, ErrorReply) and not reply.trace:
             reply = structs.replace(reply, trace=self.new_trace())  # one that was kept beside its op
-        return frame(self.wire, reply if reply.re == re else stamped(reply, re))
+        return frame(self.wire, reply if reply.re == re else stamped(reply, re), self._connection.window_bits)
 
     @property
     def limits(self) -> RateLimits | Unlimited:

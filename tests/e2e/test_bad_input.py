@@ -8,7 +8,7 @@ from pathlib import Path
 import msgpack
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.support.nodes import NodeProcess, node
 from tests.support.servers import private_mariadb
@@ -72,11 +72,14 @@ async def test_the_tenth_invalid_message_within_a_minute_ends_the_connection_wit
         assert await eve.closed() == 4500
 
 
-async def test_invalid_utf_8_is_an_invalid_message(server: NodeProcess) -> None:
+async def test_text_that_is_no_utf_8_ends_the_connection_with_1007(server: NodeProcess) -> None:
+    """RFC 6455, section 8.1: it is no message, so there is none to be refused."""
     async with connect(server.url) as socket:
         await socket.send(b'{"t":"hello","id":"h","token":"dev:\xff"}', text=True)
-        refused = json.loads(await socket.recv())
-        assert refused["code"] == "protocol.invalid"
+        with pytest.raises(ConnectionClosedError) as ended:
+            await socket.recv()
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1007
 
 
 async def test_a_connection_without_a_hello_is_closed_with_4501_after_5_seconds(server: NodeProcess) -> None:

@@ -256,6 +256,13 @@ def test_a_message_may_come_one_byte_at_a_time(line: Line) -> None:
     assert line.ear.messages == [b"x" * 300]
 
 
+def test_a_size_may_be_written_with_more_bytes_than_it_needs(line: Line) -> None:
+    """Its last bytes were taken for the mask; so were those of messages above 64 KiB, where a game allows them."""
+    line.feed(b"\x81\xff" + struct.pack("!Q", 5) + bytes(4) + b"hello")
+    line.feed(b"\x82\xfe" + struct.pack("!H", 5) + bytes(4) + b"hello")
+    assert line.ear.messages == [b"hello", b"hello"]
+
+
 def test_a_message_may_come_in_fragments_with_pings_between(line: Line) -> None:
     line.feed(frame(TEXT, b"one ", fin=False) + frame(PING, b"?") + frame(CONT, b"", fin=False) + frame(CONT, b"two"))
     assert line.ear.messages == [b"one two"]
@@ -299,6 +306,7 @@ def test_fragments_of_nothing_without_end_take_no_memory(line: Line) -> None:
         (frame(CLOSE, struct.pack("!H", 999)), 1002),
         (frame(CLOSE, struct.pack("!H", 1005)), 1002),
         (frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (frame(TEXT, b'"\xff"'), 1007),
     ],
     ids=str,
 )
