@@ -1,7 +1,7 @@
 """A connection without a socket, and the plainest way to do the same: the two have to agree about any bytes.
 
 ``Driven`` is ``server.connection.Connection`` with a transport that remembers. ``Plain`` is nothing but websockets'
-Sans-I/O protocol, fed one byte at a time, so that each thing is dealt with where it stands in the stream.
+Sans-I/O protocol, fed one byte at a time (lines of a request), so that each thing is dealt with where it stands.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ MAX_BYTES = 1_000  # of a message: small, so that small streams go past it
 DATE = re.compile(rb"Date: [^\r]*")
 Heard = tuple[str, bytes]
 """What a peer was told: ``text``, ``binary`` or ``frame`` and the payload."""
+News = tuple[list[Heard], bytes, list[Wire], list[int], bool]
 
 
 class Wall(asyncio.Transport):
@@ -30,16 +31,12 @@ class Wall(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.out = bytearray()
+        """What was written and not looked at yet, without the time of day."""
         self.ended = self.closed = self.aborted = False
-
-    @property
-    def written(self) -> bytes:
-        """All that was written, without the time of day."""
-        return DATE.sub(b"Date:", bytes(self.out))
 
     def write(self, data: Any) -> None:
         assert not self.ended, "written after the end"
-        self.out += data
+        self.out += DATE.sub(b"Date:", data) if data.startswith(b"HTTP/1.1 ") else data
 
     def write_eof(self) -> None:
         self.ended = True
@@ -131,10 +128,9 @@ class Driven:
         self.connection.eof_received()
         self.connection.connection_lost(None)
 
-    @property
-    def seen(self) -> tuple[list[Heard], list[int], list[Wire], bytes, bool]:
-        """All that can be seen of it from both sides."""
-        return self.hall.ear.heard_of, self.hall.ear.codes, self.hall.wires, self.wall.written, self.wall.ended
+    def news(self) -> News:
+        """What can be seen of it from both sides since it was asked last."""
+        return news(self.hall, self.wall)
 
 
 class Plain:
@@ -148,8 +144,11 @@ class Plain:
         self._kind = ""
 
     def feed(self, data: bytes) -> None:
-        for byte in data:
-            self.ws.receive_data(bytes([byte]))
+        while data:
+            # A request ends with a line, so what is behind it in the stream is not in the same piece.
+            size = data.find(b"\n") + 1 if self.ws.state is State.CONNECTING else 1
+            piece, data = data[: size or len(data)], data[size or len(data) :]
+            self.ws.receive_data(piece)
             self._go_on()
 
     def end(self) -> None:
@@ -195,10 +194,16 @@ class Plain:
         else:
             ear.heard()
 
-    @property
-    def seen(self) -> tuple[list[Heard], list[int], list[Wire], bytes, bool]:
+    def news(self) -> News:
         """As of ``Driven``."""
-        return self.hall.ear.heard_of, self.hall.ear.codes, self.hall.wires, self.wall.written, self.wall.ended
+        return news(self.hall, self.wall)
+
+
+def news(hall: Hall, wall: Wall) -> News:
+    """What was heard and written since this was asked last, and where things stand."""
+    heard, hall.ear.heard_of = hall.ear.heard_of, []
+    out, wall.out = bytes(wall.out), bytearray()
+    return heard, out, list(hall.wires), list(hall.ear.codes), wall.ended
 
 
 def agree(chops: Iterable[bytes]) -> None:
@@ -209,7 +214,7 @@ def agree(chops: Iterable[bytes]) -> None:
             continue
         ours.feed(chop)
         plain.feed(chop)
-        assert ours.seen == plain.seen
+        assert ours.news() == plain.news()
     ours.end()
     plain.end()
-    assert ours.seen == plain.seen
+    assert ours.news() == plain.news()

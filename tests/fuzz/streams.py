@@ -18,7 +18,7 @@ OPCODES = (0, 1, 2, 8, 9, 10)
 SIZES = (0, 1, 125, 126, 127, 200, MAX_BYTES - 1, MAX_BYTES, MAX_BYTES + 1)
 
 
-def frame(  # noqa: PLR0913 - each is a part of the header
+def frame(
     opcode: int,
     payload: bytes = b"",
     *,

@@ -3,34 +3,33 @@
 That is what allows the connection to take shorter ways through the bytes.
 """
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import streams
+from tests.fuzz.effort import effort
 from tests.fuzz.line import agree
 
-SOME = settings(max_examples=50, deadline=None)
 
-
-@SOME
+@effort
 @given(streams.well_behaved, streams.seeds)
 def test_what_good_clients_send(stream: bytes, seed: int) -> None:
     agree(streams.chopped(stream, seed))
 
 
-@SOME
+@effort
 @given(streams.abusive, streams.seeds)
 def test_what_bad_clients_send(stream: bytes, seed: int) -> None:
     agree(streams.chopped(stream, seed))
 
 
-@SOME
+@effort
 @given(streams.strange, streams.seeds)
 def test_what_may_not_even_be_an_upgrade(stream: bytes, seed: int) -> None:
     agree(streams.chopped(stream, seed))
 
 
-@SOME
-@given(st.lists(streams.tame, min_size=30, max_size=60), streams.seeds)
+@effort
+@given(st.lists(streams.tame, min_size=10, max_size=30), streams.seeds)
 def test_many_messages_in_few_packets(parts: list[bytes], seed: int) -> None:
-    agree(streams.chopped(streams.UPGRADE + b"".join(parts)[:12_000], seed))
+    agree(streams.chopped(streams.UPGRADE + b"".join(parts)[:5_000], seed))
