@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
 
@@ -34,6 +35,9 @@ def main(argv: list[str]) -> int:
     if options.input is not None:
         return _again(options.target, options.input)
     names = [options.target] if options.target else [*NAMES, "properties"]
+    if find_spec("atheris") is None:
+        _say("atheris is not here (it is made for Linux on x86-64): only the properties are tried")
+        names = ["properties"]
     share = options.seconds / (len(names) + 1) if len(names) > 1 else options.seconds
     _say(f"seed {seed}; the same again: make fuzz SEED={seed} SECONDS={options.seconds:g}")
     failed = []

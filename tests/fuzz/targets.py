@@ -47,8 +47,10 @@ def frames(data: bytes) -> None:
 
 
 class Sessions:
-    """Lines of ``data`` are messages of a signed-in client, in MessagePack where the first line is empty; behind a first
-    line of ``!`` come bare bytes. A client stays for the next input, unless it was cut."""
+    """Lines of ``data`` are messages of a signed-in client, in MessagePack where the first line is empty.
+
+    Behind a first line of ``!`` come bare bytes. A client stays for the next input, unless it was cut.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

@@ -5,6 +5,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from platform import machine
 from types import FrameType
 
 import pytest
@@ -111,6 +112,7 @@ def test_a_connection_holds_a_bounded_amount_and_leaves_nothing_behind() -> None
         tracemalloc.stop()
 
 
+@pytest.mark.skipif((sys.platform, machine()) != ("linux", "x86_64"), reason="atheris is made for Linux on x86-64")
 def test_the_fuzzer_finds_what_is_hidden_and_says_how_to_see_it_again(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

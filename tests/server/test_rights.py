@@ -1,7 +1,7 @@
 """Who may ask what: every request of the catalogue, from an outsider up to the leader, with other people's ids in it.
 
-A new request fails here until it has its line. Where nobody has to be refused, its line says so: ``ANYBODY`` for what is
-about the caller alone. Operators do not ask over this wire at all (tests/server/test_staff_access.py), and who was
+A new request fails here until it has its line. Where nobody has to be refused, its line says so: ``ANYBODY`` for what
+is about the caller alone. Operators do not ask over this wire at all (tests/server/test_staff_access.py), and who was
 banned by one has no session (tests/rooms/test_moderation.py).
 """
 
