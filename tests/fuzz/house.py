@@ -1,7 +1,7 @@
 """A node with its real rooms and real gateway, in memory: connections without sockets, time that stands still."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -35,10 +35,14 @@ DEFECTS = frozenset({"internal"})
 class House:
     """One node and its gateway."""
 
-    def __init__(self, cluster: Cluster, member: Member, *, limits_on: bool = False) -> None:
+    def __init__(
+        self, cluster: Cluster, member: Member, *, limits_on: bool = False, log_requests: bool = False
+    ) -> None:
         self.cluster = cluster
         self.member = member
         self.meters = Meters()
+        self.log: Sequence[Any] = ()
+        """What was logged so far."""
         node, clock = member.node, member.clock
         welcomer = Welcomer(
             node=node.name,
@@ -66,13 +70,17 @@ class House:
                 clock=clock,
                 random=Random(1),
                 dev=True,
-                log_requests=False,
+                log_requests=log_requests,
             ),
         )
 
     def line(self) -> Driven:
         """A new connection; nothing is said yet."""
         return Driven(self.gateway, CONFIG.message_bytes * FRAME_FACTOR, asyncio.get_running_loop())
+
+    def stranger(self) -> "Guest":
+        """A client that has not said hello."""
+        return Guest(self)
 
     async def guest(self, name: str, wire: Wire = Wire.JSON, **hello: Any) -> "Guest":
         """A player who is signed in."""
@@ -138,12 +146,15 @@ def frames(out: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 @asynccontextmanager
-async def house(*, limits_on: bool = False) -> AsyncIterator[House]:
+async def house(*, limits_on: bool = False, log_requests: bool = False) -> AsyncIterator[House]:
     """Until the end of the block. No defect may be logged meanwhile: what clients send is never our mistake."""
     with structlog.testing.capture_logs() as lines:
         cluster = Cluster(FEATURES)
         cluster.frame = frame
         async with cluster.running():
-            yield House(cluster, await cluster.start("north"), limits_on=limits_on)
+            member = await cluster.start("north")
+            made = House(cluster, member, limits_on=limits_on, log_requests=log_requests)
+            made.log = lines
+            yield made
     bad = [line for line in lines if line["log_level"] in {"error", "critical"} or "exc_info" in line]
     assert not bad, bad
