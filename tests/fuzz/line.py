@@ -146,10 +146,9 @@ class Plain:
 
     def feed(self, data: bytes) -> None:
         while data:
-            # A request ends with a line, so what is behind it in the stream is not in the same piece.
-            size = data.find(b"\n") + 1 if self.ws.state is State.CONNECTING else 1
-            piece, data = data[: size or len(data)], data[size or len(data) :]
-            self.ws.receive_data(piece)
+            size = self._step(data)
+            self.ws.receive_data(data[:size])
+            data = data[size:]
             self._go_on()
 
     def end(self) -> None:
@@ -157,6 +156,13 @@ class Plain:
         self._go_on()
         if self.ear is not None:
             self.ear.lost(self.ws.close_code or 1006)
+
+    def _step(self, data: bytes) -> int:
+        """How many bytes to feed at once: no more than one thing may be in them."""
+        if self.ws.state is State.OPEN:
+            return 1
+        end = data.find(b"\n") + 1 if self.ws.state is State.CONNECTING else 0  # a request ends with a line
+        return end or len(data)
 
     def _go_on(self) -> None:
         for event in self.ws.events_received():
