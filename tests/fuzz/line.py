@@ -15,6 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from protocol import CloseCode, Wire
+from server.acceptor import Arrival
 from server.connection import SUBPROTOCOLS, Connection, Door, Peer, plain_response
 from server.connection import _select as choose
 
@@ -102,7 +103,7 @@ class Hall:
     def admit(self, address: str) -> Response | None:
         return None
 
-    def answer(self, request: Request) -> Response | None:
+    def answer(self, connection: Connection | None, request: Request) -> Response | None:
         return None if request.path == "/ws" else plain_response(404, "Not Found", "no\n")
 
     def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
@@ -119,7 +120,7 @@ class Driven:
     def __init__(self, door: Door | None = None, max_bytes: int = MAX_BYTES, loop: Any = None) -> None:
         self.hall, self.wall = Hall(), Wall()
         loop = cast("asyncio.AbstractEventLoop", loop or Timers())
-        self.connection = Connection(door or self.hall, loop, max_bytes)
+        self.connection = Connection(door or self.hall, loop, max_bytes, Arrival("192.0.2.1", admitted=False))
         self.connection.connection_made(self.wall)
 
     def feed(self, data: bytes) -> None:
@@ -177,7 +178,7 @@ class Plain:
                 self.wall.write_eof()
 
     def _upgrade(self, request: Request) -> None:
-        self.ws.send_response(self.hall.answer(request) or self.ws.accept(request))
+        self.ws.send_response(self.hall.answer(None, request) or self.ws.accept(request))
         if self.ws.state is not State.OPEN:
             return
         if self.ws.subprotocol is None and "Sec-WebSocket-Protocol" in request.headers:
