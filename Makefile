@@ -1,8 +1,9 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test evening sim sim-planted faults attacks lint catalogue golden bench lock
+.PHONY: help run test evening sim sim-planted faults attacks fuzz lint catalogue golden bench lock
 ARGS ?=
 SEEDS ?= 100
+SECONDS ?= 600
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
 UV := uv==0.13.9
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -28,6 +29,9 @@ faults: .venv/dev.stamp ## hurt real nodes, MariaDB and Redis under load, judge,
 
 attacks: .venv/dev.stamp ## attack a node with hundreds of sockets while others play; write the table of docs/THREAT_MODEL.md
 	@.venv/bin/python -m tests.attacks
+
+fuzz: .venv/dev.stamp ## hostile bytes and messages for ten minutes: make fuzz SECONDS=60; the same again: make fuzz SEED=42
+	@.venv/bin/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: .venv/dev.stamp ## style, types, imports between layers, spelling
 	.venv/bin/ruff check .

@@ -66,6 +66,8 @@ RATES: Final[dict[str, Rate]] = {
     "leaderboard.around": Rate(per_s=5, burst=20),  # the same
     "leaderboard.list": Rate(per_s=5, burst=20),  # the same
     "wallet.give": Rate(per_s=1, burst=5),  # each is three commits of two actors
+    "guild.invite": Rate(per_s=0.2, burst=10),  # each is told to another player, and can be taken back and made again
+    "guild.apply": Rate(per_s=0.2, burst=5),  # each is told to a whole guild
     "guild.create": Rate(per_s=0.1, burst=1),  # each takes a name for ever
 }
 """Kinds of message that cost more than others, by tag."""

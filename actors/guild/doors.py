@@ -133,7 +133,7 @@ def seat_declined(ctx: Context, roster: Roster, _msg: SeatDeclined) -> None:
 # Invitations.
 @guild.handles(GuildInvite, key="guild")
 def invite(ctx: Context, roster: Roster, msg: GuildInvite) -> GuildInviteSent:
-    """Invite a player, or begin a standing invitation anew.
+    """Invite a player, or begin a standing invitation anew; the letter in the inbox is not written a second time.
 
     Raises:
         GuildNotFound, NotMember, NotPermitted: the caller may not.
@@ -149,14 +149,15 @@ def invite(ctx: Context, roster: Roster, msg: GuildInvite) -> GuildInviteSent:
         raise TooManyInvites(f"{ctx.actor} has {INVITE_LIMIT} open invitations")
     expires_ms = ctx.now_ms + int(OPEN_FOR_S * 1000)
     made_ms = roster.invited_ms = max(ctx.now_ms, roster.invited_ms + 1)
-    roster.invites.pop(msg.player, None)
+    standing = roster.invites.pop(msg.player, None)
     roster.invites[msg.player] = Invite(by=ctx.caller, made_ms=made_ms, expires_ms=expires_ms)
     ctx.publish(ctx.actor, InviteOpened(player=msg.player, by=ctx.caller, expires_at=expires_ms))
     ctx.tell(
         f"player:{msg.player}",
         Invited(name=roster.name, by=ctx.caller, made_ms=made_ms, expires_ms=expires_ms),
     )
-    write_invited(ctx, roster, msg.player, expires_ms)
+    if standing is None:
+        write_invited(ctx, roster, msg.player, expires_ms)
     _wake_at_next_expiry(ctx, roster)
     return GuildInviteSent(guild=ctx.key, player=msg.player, expires_at=expires_ms)
 
