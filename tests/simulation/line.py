@@ -36,6 +36,7 @@ class Line:
     ) -> None:
         self.member = member
         self.address = "10.0.0.1"
+        self.window_bits = 0
         self.paused = False
         self.unsent_bytes = 0
         self.half_open = False
