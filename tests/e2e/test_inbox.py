@@ -144,12 +144,14 @@ async def test_a_mark_set_on_one_device_reaches_the_other(cluster: tuple[NodePro
 
 
 async def _invite(leader: Outside, guild: str) -> list[Any]:
-    """Invite bo ``SENDS`` times over; what tells the invitations apart."""
+    """Invite bo ``SENDS`` times over, taking each back, since one that stands is not sent again; what tells them
+    apart."""
     sent = []
     for _ in range(SENDS):
         invited = await leader.ask("guild.invite", guild=guild, player="bo")
         assert invited["t"] == "guild.invite_sent", invited
         sent.append(invited["expires_at"])
+        assert (await leader.ask("guild.revoke_invite", guild=guild, player="bo"))["t"] == "guild.invite_revoked"
     return sent
 
 

@@ -132,7 +132,7 @@ async def test_sign_in_is_bounded_for_each_client_behind_a_proxy(tmp_path: Path)
         async def statuses(client: str, times: int) -> set[int]:
             headers = {"X-Forwarded-For": f"198.51.100.1, {client}"}
             return {
-                (await http.post(url, json={"device_id": "a-device-of-somebody"}, headers=headers)).status_code
+                (await http.post(url, json={"device_id": f"a-device-of-{client}"}, headers=headers)).status_code
                 for _ in range(times)
             }
 
