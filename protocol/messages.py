@@ -164,5 +164,5 @@ class TopicSync(Request[TopicSynced], tag="topic.sync", frozen=True, kw_only=Tru
 
 def tag_of(message: type[Message] | Message) -> str:
     """The wire's ``t`` of a message or its type."""
-    tag: Any = message.__struct_config__.tag
-    return str(tag)
+    tag: str = message.__struct_config__.tag  # type: ignore[assignment]  # all of ours have text
+    return tag

@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from msgspec import Struct, structs
@@ -187,9 +187,14 @@ class Session:
 
     def _may_be_answered(self, reply: Reply, now: float) -> bool:
         """Whether to say what the machine has answered by itself; that is counted as requests are."""
-        if isinstance(reply, Pong):
-            return self._is_allowed("ping", reply.re, now)
-        self._count(now)
+        if not isinstance(reply, Pong):
+            self._count(now)
+            return True
+        try:
+            self._limits.allow(now, "ping")
+        except GuildhallError as limited:
+            self._refuse_limited(limited, reply.re)
+            return False
         return True
 
     def _count(self, now: float) -> None:
@@ -199,15 +204,9 @@ class Session:
         except GuildhallError:
             self._end_abuse()
 
-    def _is_allowed(self, tag: str, re: str, now: float) -> bool:
-        """Whether a request is within the session's rates; one that is not has been refused."""
-        try:
-            self._limits.allow(now, tag)
-        except GuildhallError as limited:
-            self.refuse(limited, re)
-            self._end_abuse()
-            return False
-        return True
+    def _refuse_limited(self, limited: GuildhallError, re: str) -> None:
+        self.refuse(limited, re)
+        self._end_abuse()
 
     def _end_abuse(self) -> None:
         if self._limits.abused:
@@ -216,13 +215,18 @@ class Session:
     def _request(self, request: Request[Any], now: float) -> None:
         tag = tag_of(request)
         self._meters.messages_in.add(tag)
-        if not self._is_allowed(tag, request.id, now):
+        try:
+            self._limits.allow(now, tag)
+        except GuildhallError as limited:
+            self._refuse_limited(limited, request.id)
             if isinstance(request, Hello):
                 self.close(CloseCode.RATE_ABUSED, "too much before the hello")
-        elif isinstance(request, Hello):
-            self._sign_in(self, request)
-        elif isinstance(request, TopicSync):
-            self._sync(request)
+            return
+        kind = type(request)
+        if kind is Hello:
+            self._sign_in(self, cast("Hello", request))
+        elif kind is TopicSync:
+            self._sync(cast("TopicSync", request))
         else:
             assert self.caller is not None
             deliver = partial(self._deliver, request.id)

@@ -77,7 +77,12 @@ class Asked(Envelope):
     __slots__ = ("caller", "lifted", "request")
 
     def __init__(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver, deadline: float) -> None:
-        Envelope.__init__(self, address, deliver, deadline)
+        self.address = address  # not by super(): one is made for every request
+        self.deadline = deadline
+        self.since = 0.0
+        self.tries = 0
+        self.owner = None
+        self._deliver = deliver
         self.request = request
         self.caller = caller
         self.lifted: str | None = None

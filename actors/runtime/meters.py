@@ -37,9 +37,9 @@ class Counts(dict[str, int]):
 
     def add(self, label: str, amount: int = 1) -> None:
         """Raise the number of ``label``, or that of ``other`` once there are ``LABELS`` labels."""
-        if label in self:
+        try:
             self[label] += amount
-        else:
+        except KeyError:
             if len(self) >= LABELS:
                 label = "other"
             self[label] = self.get(label, 0) + amount

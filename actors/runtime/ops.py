@@ -5,6 +5,7 @@ in the table, so it never needs sweeping.
 """
 
 from collections.abc import Callable, Iterable
+from sys import intern
 from typing import Any
 
 from actors.runtime.tickets import Ticket
@@ -17,13 +18,20 @@ TICKET = b"\xc1"
 """Before a kept ticket's MessagePack, where else a reply's stands: the one byte that MessagePack never begins with."""
 
 
+Place = tuple[str, int]
+"""Where an id of the form prefix-counter stands among those of its prefix."""
+
+
 class Kept:
     """One op of the window."""
 
-    __slots__ = ("_digest", "_request", "at_ms", "count", "op", "reply")
+    __slots__ = ("_digest", "_request", "at_ms", "count", "op", "place", "reply")
 
-    def __init__(self, op: str, count: int, at_ms: int, request: Request[Any] | None, digest: bytes) -> None:
+    def __init__(
+        self, op: str, place: Place, count: int, at_ms: int, request: Request[Any] | None, digest: bytes
+    ) -> None:
         self.op = op
+        self.place = place
         self.count = count
         self.at_ms = at_ms
         self.reply: Reply | Ticket | bytes | None = None
@@ -56,52 +64,49 @@ class OpWindow:
         self.count = 0
         self._floors: dict[str, int] = {}
         for row in sorted(rows, key=lambda row: row.count):
-            kept = Kept(row.op, row.count, row.at_ms, None, row.digest)
+            kept = Kept(row.op, place_of(row.op), row.count, row.at_ms, None, row.digest)
             kept.reply = row.reply
             self.ops[row.op] = kept
             self.count = row.count
         if self.count > len(self.ops):
             self._remember_what_was_pushed_out()
 
-    def add(self, request: Request[Any], now_ms: int) -> Kept:
+    def add(self, request: Request[Any], place: Place, now_ms: int) -> Kept:
         """Keep a new op; the oldest goes when the ring is full."""
         self.count += 1
-        kept = Kept(request.id, self.count, now_ms, request, b"")
+        kept = Kept(request.id, place, self.count, now_ms, request, b"")
         self.ops[request.id] = kept
         if len(self.ops) > OPS_PER_PLAYER:
-            oldest = next(iter(self.ops))
-            del self.ops[oldest]
-            self._raise_floor(oldest)
+            oldest = self.ops.pop(next(iter(self.ops)))
+            self._raise_floor(*oldest.place)
         return kept
 
-    def refuse_if_too_old(self, op: str) -> None:
+    def refuse_if_too_old(self, place: Place) -> None:
         """Raises TooOld for an id of the form prefix-counter that was pushed out of the ring, or is older still.
 
         An id of another form cannot be placed in time; what it appends to a log is refused there, by its unique key.
         """
-        for prefix, floor in self._floors.items():
-            digits = op[len(prefix) :]
-            if op.startswith(prefix) and digits.isdecimal() and int(digits) <= floor:
-                raise TooOld(f"id {op!r} is older than this player's last {OPS_PER_PLAYER} requests here")
+        prefix, counter = place
+        if prefix and counter <= self._floors.get(prefix, -1):
+            raise TooOld(f"id {prefix}{counter} is older than this player's last {OPS_PER_PLAYER} requests here")
 
-    def _raise_floor(self, op: str) -> None:
-        prefix, counter = _split(op)
+    def _raise_floor(self, prefix: str, counter: int) -> None:
         if prefix and counter > self._floors.get(prefix, -1):
             if len(self._floors) >= OPS_PER_PLAYER and prefix not in self._floors:
                 del self._floors[next(iter(self._floors))]
             self._floors[prefix] = counter
 
     def _remember_what_was_pushed_out(self) -> None:
-        for op in self.ops:
-            prefix, counter = _split(op)
+        for kept in self.ops.values():
+            prefix, counter = kept.place
             if prefix:
                 self._floors[prefix] = min(counter - 1, self._floors.get(prefix, counter - 1))
 
 
-def _split(op: str) -> tuple[str, int]:
+def place_of(op: str) -> Place:
     """``("a1f3-", 17)`` of ``a1f3-17``; an empty prefix where the id has no such form."""
     prefix = op.rstrip("0123456789")
     digits = op[len(prefix) :]
     if not prefix or prefix[-1] not in _SEPARATORS or not 0 < len(digits) <= 15:
         return "", 0
-    return prefix, int(digits)
+    return intern(prefix), int(digits)  # many ids share it
