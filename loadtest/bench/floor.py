@@ -10,6 +10,7 @@ import sys
 
 import uvloop
 
+SEND, JOIN = b"\xa9chat.send", b"\xa4join"  # with their MessagePack head: four letters alone may be part of a token
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -49,9 +50,9 @@ class Bare(asyncio.Protocol):
             at = start + size
 
     def _frame(self, payload: bytes) -> None:
-        if b"chat.send" in payload:
+        if SEND in payload:
             self._tell(payload)
-        elif b"join" in payload:
+        elif JOIN in payload:
             self.room = payload.partition(b"channel")[2]
             Bare.rooms.setdefault(self.room, []).append(self)
         else:

@@ -18,6 +18,7 @@ from loadtest.bench.loads import Measured, Place, result
 from loadtest.bench.spent import spending
 
 AT_ONCE = 100
+PATIENCE_S = 30.0  # for one sign-in; then the load ends without a figure
 KID = "bench"
 HANDSHAKE_BYTES = HANDSHAKE.format(host="localhost", key="Z3VpbGRoYWxsIGJlbmNoIQ==").encode()
 
@@ -107,7 +108,8 @@ class Storm:
                 partial(Arrival, hello, self._mark), self._place.host, self._place.port
             )
             self.arrivals.append(arrival)
-            self.latencies.seconds.append(await arrival.done - started)
+            async with asyncio.timeout(PATIENCE_S):
+                self.latencies.seconds.append(await arrival.done - started)
 
     def leave(self) -> None:
         """Close all connections, so that no port waits for anybody."""
