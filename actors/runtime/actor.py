@@ -236,8 +236,9 @@ class Actor:
         many and most stay empty. A feature of every kind has none, and gets an empty one that is not kept."""
         slot = self._slots.get(feature.name)
         if slot is None:
-            slot = new_slot(self.kind, feature)
-            if feature.name in self.kind.features:
+            own = self.kind.features.get(feature.name)
+            slot = new_slot(self.kind, own or feature)
+            if own is not None:
                 self._slots[feature.name] = slot
         return slot
 
