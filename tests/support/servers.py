@@ -208,9 +208,12 @@ def private_mariadb(*, durable: bool = False, options: Sequence[str] = ("--skip-
     daemon = program("mariadbd", "mariadb-server", "TEST_MYSQL_URL")
     with _folder("guildhall-mariadb-") as folder:
         as_root = ["--user=root"] if os.geteuid() == 0 else []
+        # A server that starts removes what looks like a left table from there: of another one, were it /tmp.
+        own_tmp = f"--tmpdir={folder / 'tmp'}"
+        (folder / "tmp").mkdir()
         made = subprocess.run(
             [
-                *(install, "--no-defaults", f"--datadir={folder / 'data'}", *as_root),
+                *(install, "--no-defaults", f"--datadir={folder / 'data'}", own_tmp, *as_root),
                 *("--auth-root-authentication-method=normal", "--skip-test-db"),
             ],
             capture_output=True,
@@ -227,7 +230,7 @@ def private_mariadb(*, durable: bool = False, options: Sequence[str] = ("--skip-
         )
         port = _free_port()
         command = [
-            *(daemon, "--no-defaults", *as_root, f"--datadir={folder / 'data'}"),
+            *(daemon, "--no-defaults", *as_root, f"--datadir={folder / 'data'}", own_tmp),
             *("--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"),
             *(f"--pid-file={folder / 'pid'}", f"--init-file={grants}", "--skip-name-resolve"),
             *(*options, "--max-connections=200", "--innodb-buffer-pool-size=64M"),
