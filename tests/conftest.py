@@ -18,10 +18,22 @@ _LONG = ("faults", "e2e", "simulation")
 """Folders whose files take the longest. They begin; what takes moments fills what is left of the others' time."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests be marked."""
+    config.addinivalue_line("markers", "long: takes minutes; only with -m long")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of long tests first, else in the order that was drawn. Handed out last, as xdist would with files
-    of few tests, the longest of them has one process work for half a minute while the other is done."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests marked ``long`` out unless a mark was asked for (``-m "long or not long"``).
+
+    Of the others put the files of long tests first, else in the order that was drawn. Handed out last, as xdist would
+    with files of few tests, the longest of them has one process work for half a minute while the other is done.
+    """
+    if not config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     root = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:

@@ -14,11 +14,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import pymysql
+from urllib.parse import urlsplit
 
 from loadtest.bench.loads import Ask
+from loadtest.bench.nodes import linked
 from loadtest.bench.staff import change
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,14 +40,7 @@ def prefill(store: str, owners: int) -> None:
                 file.executemany(f"INSERT INTO leaderboard_entries ({COLUMNS}) VALUES ({', '.join('?' * 11)})", chunk)  # noqa: S608
         file.close()
         return
-    place = urlsplit(store)
-    link = pymysql.connect(
-        host=place.hostname or "",
-        port=place.port or 3306,
-        user=unquote(place.username or ""),
-        password=unquote(place.password or ""),
-        database=place.path.strip("/"),
-    )
+    link = linked(store)
     with link, link.cursor() as cursor:
         for chunk in _rows(owners, 5_000):
             cursor.executemany(f"INSERT INTO leaderboard_entries ({COLUMNS}) VALUES ({', '.join(['%s'] * 11)})", chunk)  # noqa: S608

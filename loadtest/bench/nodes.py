@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pymysql
@@ -116,16 +117,21 @@ def database(mysql: str, name: str) -> str:
     return f"{mysql}/{name}"
 
 
-def asked(mysql: str, statement: str) -> int:
-    """Run a statement; the whole number that it gives, or 0."""
+def linked(mysql: str) -> "pymysql.Connection[Any]":
+    """A connection to the database of a store's URL."""
     place = urlsplit(mysql)
-    link = pymysql.connect(
+    return pymysql.connect(
         host=place.hostname or "",
         port=place.port or 3306,
         user=unquote(place.username or ""),
         password=unquote(place.password or ""),
         database=place.path.strip("/") or None,
     )
+
+
+def asked(mysql: str, statement: str) -> int:
+    """Run a statement; the whole number that it gives, or 0."""
+    link = linked(mysql)
     with link, link.cursor() as cursor:
         cursor.execute(statement)
         found = cursor.fetchone()
