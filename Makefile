@@ -52,7 +52,7 @@ bench: .venv/run.stamp ## measure this machine
 lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
 	.venv/bin/python -m pip install -q --disable-pip-version-check $(UV)
 	$(COMPILE) pyproject.toml -o deploy/requirements.txt
-	$(COMPILE) pyproject.toml --group dev -c deploy/requirements.txt -o .ci/requirements.txt
+	$(COMPILE) pyproject.toml --extra loadtest --group dev -c deploy/requirements.txt -o .ci/requirements.txt
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile

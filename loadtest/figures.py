@@ -1,0 +1,183 @@
+"""What processes of players say of a run, second by second, and how it adds up.
+
+A process sends a ``Tick`` each second; ``Totals`` adds ticks of any number of processes together. Latencies travel as
+HDR histograms of microseconds, so that adding them loses nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from hdrh.histogram import HdrHistogram
+from msgspec import Struct
+
+LONGEST_US = 120_000_000  # two minutes; what takes longer counts as so long
+DIGITS = 2  # significant ones: a latency is right to within 1 %, and 20 kinds a second stay cheap
+QUANTILES = (50.0, 90.0, 99.0, 99.9)
+
+SIGN_IN = "sign-in"
+"""Kind of latency: from the moment at which a player was to arrive to the first welcome."""
+RESUME = "resume"
+"""From the loss of a connection to the welcome of the next one."""
+DELIVERY = "delivery"
+"""From the moment at which a chat line was to be said to its arrival at each listener."""
+CONNECT = "connect"
+"""From the dial to the upgraded connection."""
+
+
+class State(StrEnum):
+    """What a player is doing."""
+
+    WAITING = "waiting"
+    """Has not arrived yet, or is between two sessions."""
+    CONNECTING = "connecting"
+    """On the way to the first welcome of a session."""
+    ONLINE = "online"
+    AWAY = "away"
+    """Has lost the connection and is coming back."""
+    REFUSED = "refused"
+    """Was told not to come back: a wrong token, a client that is too old."""
+    FAILED = "failed"
+    """The scenario's function ended with an error."""
+    DONE = "done"
+
+
+class Count(StrEnum):
+    """What is counted."""
+
+    ASKED = "asked"
+    """Requests, each once, however often it was sent."""
+    SENT_AGAIN = "sent_again"
+    """Requests that were sent once more: no answer in time, asked to try again, a new connection."""
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """Of the answered, those whose answer is no."""
+    UNANSWERED = "unanswered"
+    """Given up: no answer within the scenario's patience."""
+    HEARD = "heard"
+    """Events of durable topics."""
+    TOLD = "told"
+    """Ephemeral events."""
+    SIGN_INS = "sign_ins"
+    """First welcomes of a session."""
+    RESUMED = "resumed"
+    """Welcomes after a lost connection."""
+    LOST = "lost"
+    """Connections that ended without our doing."""
+    UNREACHED = "unreached"
+    """Dials that led to nothing."""
+    BYTES_IN = "bytes_in"
+    BYTES_OUT = "bytes_out"
+
+
+class Tick(Struct, frozen=True, kw_only=True, tag="tick"):
+    """What one process of players saw in one second of the run: from ``second`` up to ``second`` + 1."""
+
+    process: int
+    second: int
+    players: dict[State, int]
+    """How many are in each state at the end of the second."""
+    counts: dict[Count, int] = {}
+    errors: dict[str, int] = {}
+    """Error replies by code, those that ask to try again included."""
+    closes: dict[str, int] = {}
+    """Connections that ended without our doing, by close code."""
+    took: dict[str, str] = {}
+    """Latencies by kind (a request's type, or one of the names above): encoded histograms of microseconds."""
+    lag_ms: float = 0.0
+    """The latest that a timer of the process's loop fired."""
+    cpu: float = 0.0
+    """Share of a core that the process took."""
+
+
+def histogram() -> HdrHistogram:
+    """An empty one, of microseconds."""
+    return HdrHistogram(1, LONGEST_US, DIGITS)
+
+
+def record(into: HdrHistogram, seconds: float) -> None:
+    """Add a latency."""
+    into.record_value(min(LONGEST_US, max(1, round(seconds * 1_000_000))))
+
+
+class Meters:
+    """Counts for one process, emptied into a Tick each second."""
+
+    def __init__(self, process: int) -> None:
+        self.counts: Counter[Count] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.closes: Counter[str] = Counter()
+        self._process = process
+        self._took: dict[str, HdrHistogram] = {}
+
+    def took(self, kind: str, seconds: float) -> None:
+        """Note a latency."""
+        into = self._took.get(kind)
+        if into is None:
+            into = self._took[kind] = histogram()
+        record(into, seconds)
+
+    def take(self, second: int, players: Mapping[State, int], *, lag_ms: float, cpu: float) -> Tick:
+        """Everything since the last call."""
+        tick = Tick(
+            process=self._process,
+            second=second,
+            players=dict(players),
+            counts=dict(self.counts),
+            errors=dict(self.errors),
+            closes=dict(self.closes),
+            took={kind: kept.encode().decode() for kind, kept in self._took.items() if kept.get_total_count()},
+            lag_ms=lag_ms,
+            cpu=cpu,
+        )
+        for counter in (self.counts, self.errors, self.closes):
+            counter.clear()
+        for kept in self._took.values():
+            if kept.get_total_count():
+                kept.reset()
+        return tick
+
+
+class Totals:
+    """Ticks added together: of several processes in one second, or of a whole run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Count] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.closes: Counter[str] = Counter()
+        self.took: dict[str, HdrHistogram] = {}
+        self.lag_ms = 0.0
+        self.cpu: dict[int, float] = {}
+        """The highest share of a core, by process."""
+        self._players: dict[int, Mapping[State, int]] = {}
+
+    def add(self, tick: Tick) -> None:
+        """One more."""
+        self.counts.update(tick.counts)
+        self.errors.update(tick.errors)
+        self.closes.update(tick.closes)
+        for kind, encoded in tick.took.items():
+            self.took.setdefault(kind, histogram()).decode_and_add(encoded.encode())
+        self.lag_ms = max(self.lag_ms, tick.lag_ms)
+        self.cpu[tick.process] = max(self.cpu.get(tick.process, 0.0), tick.cpu)
+        self._players[tick.process] = tick.players
+
+    @property
+    def players(self) -> Counter[State]:
+        """How many players are in each state, by the newest tick of each process."""
+        return Counter(add_counts(self._players.values()))
+
+    def quantile_ms(self, kind: str, percent: float) -> float | None:
+        """Milliseconds that ``percent`` of the latencies of a kind do not pass; None: there are none."""
+        kept = self.took.get(kind)
+        if kept is None or not kept.get_total_count():
+            return None
+        return float(kept.get_value_at_percentile(percent)) / 1000
+
+
+def add_counts(many: Iterable[Mapping[State, int]]) -> dict[State, int]:
+    """The sums."""
+    sums: Counter[State] = Counter()
+    for one in many:
+        sums.update(one)
+    return dict(sums)
