@@ -1,0 +1,1 @@
+"""One process of simulated players, over the Python client; ``loadtest.running`` starts it."""
