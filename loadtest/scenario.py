@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from random import Random
@@ -48,8 +48,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """After which a player whose session is over comes back; None: never."""
     group_of: int = 30
     """Players who know each other: they play in one process and share ``Player.shared``."""
-    networks: Mapping[str, float] = {"wifi": 1.0}
+    networks: Mapping[str, float] = field(default_factory=lambda: {"wifi": 1.0})
     """Share of the players on each network of ``loadtest.players.networks``."""
+    closed_loop: bool = False
+    """Whether players ask again as soon as they are answered: the tester's core may be full then."""
     patience_s: float = 30.0
     """For the answer to a request; a player gives it up then."""
     slo: str = ""

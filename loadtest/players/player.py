@@ -76,6 +76,8 @@ class Player:
         self._awaited: dict[str, asyncio.Future[Event]] = {}
         self._online: asyncio.Future[None] = self._loop.create_future()
         self._due: float | None = None
+        self._rested_at = 0.0
+        """When the player's own last pause was over: what was meant before is late by the player's own doing."""
         self._ends_at = inf
         self._lost_at: float | None = None
 
@@ -109,29 +111,33 @@ class Player:
             waiting = self._awaited[t] = self._loop.create_future()
         return await asyncio.shield(waiting)
 
-    async def moments(self, every: Distribution) -> AsyncIterator[float]:
-        """The moments at which to do something, until the session ends.
+    async def moments(self, every: Distribution, *, lasting: float = inf) -> AsyncIterator[float]:
+        """The moments at which to do something, for ``lasting`` seconds or until the session ends.
 
         They are drawn ahead: one that the server (or the network) keeps the player from comes late, and what is done
         then is measured from when it was meant (no coordinated omission).
         """
-        due = self._loop.time() + every(self.random) * self.random.random()
-        while due < self._ends_at:
+        begins = self._loop.time()
+        ends = min(begins + lasting, self._ends_at)
+        due = begins + every(self.random)
+        while due < ends:
             await self._hall.sleep_until(due)
             if self.over:
                 return
             self._due = due
             yield due
-            due += every(self.random)
+            due = max(due + every(self.random), self._rested_at)
+        await self._hall.sleep_until(ends)
 
     async def rest(self, seconds: float) -> None:
         """Do nothing for so long, or until playing is over."""
-        await self._hall.sleep_until(min(self._loop.time() + seconds, self._ends_at))
+        self._rested_at = min(self._loop.time() + seconds, self._ends_at)
+        await self._hall.sleep_until(self._rested_at)
 
-    async def one_of(self, actions: Mapping[Action, float]) -> Any:
+    async def one_of(self, *actions: tuple[float, Action]) -> None:
         """Do one of these, by their weights."""
-        (chosen,) = self.random.choices(list(actions), list(actions.values()))
-        return await chosen()
+        ((_, chosen),) = self.random.choices(actions, [weight for weight, _ in actions])
+        await chosen()
 
     def line(self) -> str:
         """Something to say, of the length that people write."""

@@ -159,20 +159,19 @@ async def main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     orders = decode_orders(await reader.readline())
     with ExitStack() as files:
-        note: Note | None = None
+        history: HistoryFile | None = None
         if orders.history:
             history = HistoryFile(files.enter_context(Path(orders.history).open("wb")))  # noqa: ASYNC230 - once
-            note = history.add
         async with asyncio.TaskGroup() as tasks:
-            process = Process(orders, tasks, note)
+            process = Process(orders, tasks, history.add if history else None)
             gc.collect()
             gc.freeze()
-            await _play(process, reader, orders, note)
+            await _play(process, reader, orders, history)
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
 
 
-async def _play(process: Process, reader: asyncio.StreamReader, orders: Orders, note: Note | None) -> None:
+async def _play(process: Process, reader: asyncio.StreamReader, orders: Orders, history: HistoryFile | None) -> None:
     stop = asyncio.Event()
     beside = [
         process.tasks.create_task(process.tick(), name="tick"),
@@ -184,10 +183,12 @@ async def _play(process: Process, reader: asyncio.StreamReader, orders: Orders, 
         task.cancel()
     missing, logs = await process.rest()
     _say(Rested(missing))
-    if note is not None:
+    ended = process.leave()
+    if history is not None:
         for record in audit.finals(logs, round((time.monotonic() - orders.began) * 1000)):
-            note(record)
-    _say(process.leave())
+            history.add(record)
+        history.flush()
+    _say(ended)
 
 
 async def _stop_when_told(reader: asyncio.StreamReader, stop: asyncio.Event) -> None:

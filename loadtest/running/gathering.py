@@ -1,0 +1,89 @@
+"""Ticks of many processes made into the moments of one run."""
+
+from hdrh.histogram import HdrHistogram
+
+from loadtest.figures import Tick, Totals
+from loadtest.outcome import KindFigures, Moment, Quantiles, Tester
+
+LATE = 2  # seconds after which one that a process has said nothing of is closed without it
+CURVE = (0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 99.999)
+BUSY = 0.9  # of a core; above it a process of players has no time left to be punctual
+LATE_MS = 50.0  # of a timer, in 99 of 100 seconds: more than what is measured may be our own
+
+
+class Gathering:
+    """All that was said of a run so far. Seconds are kept as figures: histograms of hours would not fit."""
+
+    def __init__(self, processes: int) -> None:
+        self.whole = Totals()
+        self.moments: list[Moment] = []
+        self.newest = Totals()
+        """The last second that is complete."""
+        self._processes = processes
+        self._open: dict[int, tuple[Totals, dict[int, Tick]]] = {}
+        self._closed = -1
+
+    def add(self, tick: Tick) -> None:
+        """One process's second."""
+        self.whole.add(tick)
+        if tick.second <= self._closed:
+            return
+        totals, ticks = self._open.setdefault(tick.second, (Totals(), {}))
+        totals.add(tick)
+        ticks[tick.process] = tick
+        for second in sorted(self._open):
+            if len(self._open[second][1]) < self._processes and second > tick.second - LATE:
+                return
+            self._close(second)
+
+    def finish(self) -> None:
+        """No more is coming."""
+        for second in sorted(self._open):
+            self._close(second)
+
+    def kinds(self) -> list[KindFigures]:
+        """The latencies of the whole run, the most frequent kinds first."""
+        found = [
+            KindFigures(
+                kind=kind,
+                took=quantiles(kept),
+                curve=[(percent, kept.get_value_at_percentile(percent) / 1000) for percent in CURVE],
+            )
+            for kind, kept in self.whole.took.items()
+            if kept.get_total_count()
+        ]
+        return sorted(found, key=lambda figures: -figures.took.count)
+
+    def tester(self, *, closed_loop: bool) -> Tester:
+        """Whether we were the ones who were slow."""
+        lags = sorted(moment.lag_ms for moment in self.moments)
+        lag = lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0
+        cpu = [sum(shares) / len(shares) for shares in zip(*(m.cpu for m in self.moments), strict=False)]
+        bottleneck = ""
+        if max(cpu, default=0.0) > BUSY and not closed_loop:
+            bottleneck = f"a process of players took {max(cpu):.0%} of a core: use more processes, or more machines"
+        elif lag > LATE_MS and not closed_loop:
+            bottleneck = f"timers of the players fired up to {lag:.0f} ms late: their machine has too much to do"
+        return Tester(lag_p99_ms=lag, lag_longest_ms=lags[-1] if lags else 0.0, cpu=cpu, bottleneck=bottleneck)
+
+    def _close(self, second: int) -> None:
+        totals, ticks = self._open.pop(second)
+        self._closed = second
+        self.newest = totals
+        self.moments.append(
+            Moment(
+                second=second,
+                players=dict(totals.players),
+                counts=dict(totals.counts),
+                errors=dict(totals.errors),
+                took={kind: quantiles(kept) for kind, kept in totals.took.items()},
+                lag_ms=totals.lag_ms,
+                cpu=[ticks[number].cpu if number in ticks else 0.0 for number in range(self._processes)],
+            )
+        )
+
+
+def quantiles(kept: HdrHistogram) -> Quantiles:
+    """Figures of a histogram of microseconds."""
+    p50, p90, p99, p999 = (kept.get_value_at_percentile(percent) / 1000 for percent in (50, 90, 99, 99.9))
+    return Quantiles(kept.get_total_count(), p50, p90, p99, p999, kept.get_max_value() / 1000)
