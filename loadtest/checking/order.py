@@ -340,11 +340,12 @@ class Hearing:
             return
         for topic, place in device.places.items():
             log = self._story.logs.get(topic)
-            if log is None or log.epoch != place.epoch or not log.whole or place.left:
+            if log is None or log.epoch != place.epoch or place.left:
                 continue
-            if place.seq < log.seq:
+            end = log.seq if log.whole else max(log.events, default=0)
+            if place.seq < end:
                 self._disorder(
                     "the last events were never heard", player=device.player, topic=topic,
-                    expected=f"everything up to {log.seq}", seen=f"nothing after {place.seq}",
+                    expected=f"everything up to {end}", seen=f"nothing after {place.seq}",
                     records=(place.record, log.number),
                 )  # fmt: skip

@@ -269,3 +269,23 @@ def test_a_last_line_that_was_cut_by_a_kill_is_left_out_and_any_other_is_refused
     (tmp_path / "h").write_bytes(whole.replace(b'"r":"welcomed"', b'"r":"guessed"', 1))
     with pytest.raises(BadHistory, match="line 1"):
         list(read_history(tmp_path / "h"))
+
+
+def test_the_last_line_is_missed_also_where_only_lines_are_known_of_a_topic() -> None:
+    """As the load tester reads conversations over the wire: lines without what caused them, nothing else."""
+    world = evening()
+    world.say(world.devices[0], "the last words")
+    history = [*world.history, *(_as_read(final) for final in world.finals())]
+    assert rules(history) == set()
+    last = world.logs[ROOM][-1].event
+
+    history.remove(next(r for r in history if isinstance(r, Heard) and r.player == "bo" and r.event is last))
+
+    assert rules(history) == {Rule.ORDER}
+
+
+def _as_read(final: Final) -> Final:
+    if final.what != "topic" or final.value.topic != ROOM:
+        return final
+    lines = [logged for logged in final.value.events if logged.event["t"] == "chat.message"]
+    return changed(final, value=changed(final.value, events=lines, seq=lines[-1].seq, caused=False, whole=False))
