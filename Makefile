@@ -1,9 +1,11 @@
 # `make` alone lists what there is. ARGS goes to the program: make run ARGS="--gateway-port 7360".
 .DEFAULT_GOAL := help
-.PHONY: help run test evening sim sim-planted faults attacks fuzz lint catalogue golden bench lock
+.PHONY: help run test evening sim sim-planted faults attacks fuzz lint catalogue golden bench load lock
 ARGS ?=
 SEEDS ?= 100
 SECONDS ?= 600
+SCENARIO ?= evening
+NODES ?= 1
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes
 UV := uv==0.13.9
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -48,6 +50,14 @@ golden: .venv/dev.stamp ## write what this release stores to tests/golden, for l
 
 bench: .venv/run.stamp ## measure this machine
 	@.venv/bin/python -m tests.support.with_servers --durable .venv/bin/python -m loadtest.bench $(ARGS)
+
+load: .venv/dev.stamp ## simulated players against a server of its own: make load SCENARIO=deploy NODES=2 ARGS="--players 500"
+ifeq ($(NODES),1)
+	@.venv/bin/python -m loadtest run $(SCENARIO) --serve 1 --report bench-results/load.html $(ARGS)
+else
+	@.venv/bin/python -m tests.support.with_servers --durable sh -c '.venv/bin/python -m loadtest run $(SCENARIO) \
+		--serve $(NODES) --store "$$TEST_MYSQL_URL/guildhall_load" --bus "$$TEST_REDIS_URL" --report bench-results/load.html $(ARGS)'
+endif
 
 lock: .venv/dev.stamp ## choose newer versions within pyproject.toml's bounds
 	.venv/bin/python -m pip install -q --disable-pip-version-check $(UV)
