@@ -143,6 +143,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Players that were told not to come back, by the reason that they were given."""
     kinds: list[KindFigures]
     moments: list[Moment]
+    moment_s: int = 1
+    """Seconds that each of ``moments`` stands for: more than 1 where a report has thinned out a long run."""
     server: list[ServerFigures] = []
     marks: list[Mark] = []
     tester: Tester
