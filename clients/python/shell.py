@@ -11,7 +11,7 @@ of players uses this class; ``Client`` puts awaitable calls on top of it.
 import asyncio
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from clients.python.transport import Dial, Link
 from protocol import ClientSession, CloseSocket, Happened, OpenSocket, Output, Send, Wire
@@ -23,24 +23,55 @@ It may call the shell; what that brings is done and told after it has returned.
 """
 
 
-class Shell:
-    """Runs ``session`` over links of ``dial``. ``tasks`` owns its connections and ends after the last one."""
+class Timer(Protocol):
+    """Something that is to be called later."""
 
-    def __init__(self, session: ClientSession, dial: Dial, tasks: asyncio.TaskGroup, tell: Tell) -> None:
+    def cancel(self) -> None:
+        """Let it never be called."""
+        ...
+
+
+class Clock(Protocol):
+    """The time that a shell goes by; every event loop is one."""
+
+    def time(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
+        """Call once when ``time`` is ``when``, or a little earlier or later."""
+        ...
+
+
+class Shell:
+    """Runs ``session`` over links of ``dial``. ``tasks`` owns its connections and ends after the last one.
+
+    ``clock`` is the loop's unless a simulated player's own runs differently.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession,
+        dial: Dial,
+        tasks: asyncio.TaskGroup,
+        tell: Tell,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self.session = session
         self._dial = dial
         self._tasks = tasks
         self._tell = tell
-        self._loop = asyncio.get_running_loop()
+        self._clock: Clock = clock or asyncio.get_running_loop()
         self._call: _Call | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._timer_at = inf
         self._acting = False
 
     # The application's wishes, as in ClientSession.
     def connect(self) -> None:
         """Go online and stay so."""
-        self.session.connect(self._loop.time())
+        self.session.connect(self._clock.time())
         self.act()
 
     def disconnect(self) -> None:
@@ -50,7 +81,7 @@ class Shell:
 
     def set_token(self, token: str) -> None:
         """Use ``token`` from the next hello on."""
-        self.session.set_token(token, self._loop.time())
+        self.session.set_token(token, self._clock.time())
         self.act()
 
     def request(self, t: str, fields: Mapping[str, Any]) -> str:
@@ -59,7 +90,7 @@ class Shell:
         Raises:
             TooManyPending, TooLong: it was not taken.
         """
-        op = self.session.request(t, fields, self._loop.time())
+        op = self.session.request(t, fields, self._clock.time())
         self.act()
         return op
 
@@ -88,18 +119,18 @@ class Shell:
 
     def heard(self, payload: bytes) -> None:
         """The current link brings a message."""
-        self.session.received(payload, self._loop.time())
+        self.session.received(payload, self._clock.time())
         self.act()
 
     def lost(self, code: int, reason: str) -> None:
         """The current link is gone, or could not be opened."""
         self._call = None
-        self.session.socket_closed(code, reason, self._loop.time())
+        self.session.socket_closed(code, reason, self._clock.time())
         self.act()
 
     def opened(self) -> None:
         """The current link stands."""
-        self.session.socket_opened(self._loop.time())
+        self.session.socket_opened(self._clock.time())
         self.act()
 
     def _do(self, output: Output) -> None:
@@ -126,11 +157,11 @@ class Shell:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        self._timer = self._loop.call_at(deadline, self._tick)
+        self._timer = self._clock.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, inf
-        self.session.tick(self._loop.time())
+        self.session.tick(self._clock.time())
         self.act()
 
     def stop(self) -> None:

@@ -100,6 +100,16 @@ class WebSocketLink(asyncio.Protocol):
     async def wait_gone(self) -> None:
         await asyncio.shield(self._gone)
 
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket: what comes waits there, and then at the server."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
