@@ -4,9 +4,11 @@ A process sends a ``Tick`` each second; ``Totals`` adds ticks of any number of p
 HDR histograms of microseconds, so that adding them loses nothing.
 """
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import accumulate
 
 from hdrh.histogram import HdrHistogram
 from msgspec import Struct
@@ -14,6 +16,8 @@ from msgspec import Struct
 LONGEST_US = 120_000_000  # two minutes; what takes longer counts as so long
 DIGITS = 2  # significant ones: a latency is right to within 1 %, and 20 kinds a second stay cheap
 QUANTILES = (50.0, 90.0, 99.0, 99.9)
+LATE_MS = 50.0  # a timer of the tester that is so late makes latencies that are the tester's own
+BUSY = 0.9  # share of a core from which on a process of players is late itself
 
 SIGN_IN = "sign-in"
 """Kind of latency: from the moment at which a player was to arrive to the first welcome."""
@@ -98,6 +102,27 @@ def histogram() -> HdrHistogram:
 def record(into: HdrHistogram, seconds: float) -> None:
     """Add a latency."""
     into.record_value(min(LONGEST_US, max(1, round(seconds * 1_000_000))))
+
+
+def quantiles_ms(kept: HdrHistogram, percents: Sequence[float] = QUANTILES) -> list[float]:
+    """What ``kept.get_value_at_percentile`` says of each, in milliseconds; the histogram must hold something.
+
+    One pass in C over the counts: 0.2 ms, where that takes 0.4 ms for each.
+    """
+    sums = list(accumulate(kept.counts[:]))
+    total = kept.get_total_count()
+    places = [bisect_left(sums, max(1, int(percent * total / 100 + 0.5))) for percent in percents]
+    return [kept.get_highest_equivalent_value(kept.get_value_from_index(place)) / 1000 for place in places]
+
+
+def bottleneck(lag_ms: float, cpu: Mapping[int, float]) -> str:
+    """Why figures speak of the tester and not of the server, in words; empty: they speak of the server.
+
+    ``lag_ms`` is how late a timer was, ``cpu`` the share of a core that each process took.
+    """
+    busy = [f"process {process} takes {share:.0%} of a core" for process, share in sorted(cpu.items()) if share >= BUSY]
+    late = [f"a timer of the tester was {lag_ms:,.0f} ms late"] if lag_ms >= LATE_MS else []
+    return "; ".join(busy + late)
 
 
 class Meters:

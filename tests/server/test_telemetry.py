@@ -103,6 +103,18 @@ def test_labels_cannot_grow_without_bound() -> None:
     assert sum(spreads["other"].counts) == 100
 
 
+def test_a_nodes_processor_time_and_memory_have_the_names_that_dashboards_know() -> None:
+    before = scrape(Meters())
+    held = bytearray(64 << 20)
+    held[::4096] = b"x" * len(held[::4096])
+    sum(range(1_000_000))
+
+    after = scrape(Meters())
+
+    assert 0 < before["process_cpu_seconds_total"] < after["process_cpu_seconds_total"]
+    assert after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"] > 60 << 20
+
+
 def test_two_nodes_in_one_process_do_not_share_their_numbers() -> None:
     one, other = Meters(), Meters()
     one.writes = 9
