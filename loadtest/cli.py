@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 from msgspec import structs
+from rich.console import Console
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
@@ -18,7 +19,7 @@ from loadtest.players.networks import NETWORKS
 from loadtest.players.tokens import BadTokens, tokens_of
 from loadtest.reporting import BadReport, compare, encode, read_outcome, render, summary
 from loadtest.reporting.slo import Slo, SloError, judge, parse_slo
-from loadtest.running.live import open_view
+from loadtest.running.live import LiveView
 from loadtest.running.plan import Plan
 from loadtest.running.run import run
 from loadtest.scenario import Scenario
@@ -84,11 +85,17 @@ def _run(given: argparse.Namespace, command: str) -> int:
     for report in reports:
         if not report.parent.is_dir():
             raise AskedWrongly(f"--report: there is no folder {report.parent}")
-    with open_view(plan, slo, plain=given.plain) as view:
-        outcome = uvloop.run(run(plan, view))
+    console = Console(force_terminal=False) if given.plain else Console()
+    view = LiveView(f"{plan.name}: {plan.says}", plan.duration_s, slo, console=console)
+    outcome = uvloop.run(run(plan, view, print))
     outcome = judged(outcome, slo)
-    reports[0].write_text(render(outcome))
-    reports[1].write_bytes(encode(outcome))
+    try:
+        reports[0].write_text(render(outcome))
+        reports[1].write_bytes(encode(outcome))
+    except OSError as error:
+        print(summary(outcome))
+        print(f"loadtest: the report could not be written: {error}", file=sys.stderr)
+        return NOT_PASSED
     print(summary(outcome, reports))
     return PASSED if outcome.passed else NOT_PASSED
 

@@ -3,10 +3,11 @@
 ``report.json`` is this struct, with ``format`` 1. Times are milliseconds, memory bytes, shares from 0 to 1.
 """
 
+from hdrh.histogram import HdrHistogram
 from msgspec import Struct
 
 from loadtest.checking import Verdict
-from loadtest.figures import Count, State
+from loadtest.figures import Count, State, quantiles_ms
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -48,6 +49,12 @@ class Quantiles(Struct, frozen=True):
     p99: float
     p999: float
     longest: float
+
+
+def quantiles(kept: HdrHistogram) -> Quantiles:
+    """Figures of a histogram of microseconds that holds something."""
+    p50, p90, p99, p999 = quantiles_ms(kept)
+    return Quantiles(kept.get_total_count(), p50, p90, p99, p999, kept.get_max_value() / 1000)
 
 
 class KindFigures(Struct, frozen=True, kw_only=True):

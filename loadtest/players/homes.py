@@ -22,7 +22,7 @@ async def home(me: Player) -> str:
         finally:
             founding.cancel()  # changes nothing once there is a result; else the next one tries
     guild: str = await asyncio.shield(founding)
-    if me.memory.get("guild") != guild:
+    if me.guild != guild:
         await _join(me, guild)
         _moves_in(me, guild)
     await me.ask("guild.watch", guild=guild)
@@ -37,7 +37,7 @@ def known(me: Player) -> list[str]:
 
 
 def _moves_in(me: Player, guild: str) -> None:
-    me.memory["guild"] = guild
+    me.guild = guild
     known(me).append(me.name)
 
 

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.figures import Tick
+from loadtest.players.networks import Trouble
 
 STOP = b"stop\n"
 """To a process: end playing, come to rest, leave. The end of its input means the same."""
@@ -51,7 +52,7 @@ class Ended(Struct, frozen=True, tag="ended"):
     """Dials that led to nothing, by reason."""
     failures: dict[str, int] = {}
     """Errors of the scenario's function, by their text."""
-    injected: dict[str, int] = {}
+    injected: dict[Trouble, int] = {}
     """What the networks did to the players, by kind."""
 
 

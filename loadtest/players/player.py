@@ -8,8 +8,9 @@ from math import inf
 from random import Random
 from typing import Any, Protocol
 
-from clients.python import Dial, Event, Refused, Shell
+from clients.python import Event, Refused, Shell
 from loadtest.figures import RESUME, SIGN_IN, Count, Meters, State
+from loadtest.players.phone import Phone
 from loadtest.players.tap import Tap
 from loadtest.scenario import Distribution, Scenario
 from protocol import Blocked, ClientSession, ClientStatus, Disconnected, Happened, Output, Replied, Welcomed, Wire
@@ -50,7 +51,7 @@ class Hall(Protocol):
 class Player:
     """One player on one device. A scenario calls ``ask`` and ``say``, and takes its time from ``moments``."""
 
-    def __init__(self, hall: Hall, number: int, session: ClientSession, dial: Dial, tap: Tap, random: Random) -> None:
+    def __init__(self, hall: Hall, number: int, session: ClientSession, phone: Phone, tap: Tap, random: Random) -> None:
         self.number = number
         self.group = number // hall.scenario.group_of
         """Number of the group that the player belongs to, the same for ``Scenario.group_of`` players."""
@@ -67,11 +68,14 @@ class Player:
         self.sessions = 0
         """Begun so far."""
         self.state = State.WAITING
+        self.guild = ""
+        """Whose member the player is, as far as was answered."""
         self.session = session
         self._hall = hall
         self._tap = tap
         self._loop = asyncio.get_running_loop()
-        self._shell = Shell(session, dial, hall.tasks, self._told)
+        self._phone = phone
+        self._shell = Shell(session, tap, hall.tasks, self._told, clock=phone.clock)
         self._answers: dict[str, tuple[asyncio.Future[Reply], str, float]] = {}
         self._awaited: dict[str, asyncio.Future[Event]] = {}
         self._online: asyncio.Future[None] = self._loop.create_future()
@@ -122,6 +126,9 @@ class Player:
         due = begins + every(self.random)
         while due < ends:
             await self._hall.sleep_until(due)
+            if self._phone.frozen:
+                await self._phone.awake()
+                due = self._loop.time()
             if self.over:
                 return
             self._due = due
@@ -131,8 +138,9 @@ class Player:
 
     async def rest(self, seconds: float) -> None:
         """Do nothing for so long, or until playing is over."""
-        self._rested_at = min(self._loop.time() + seconds, self._ends_at)
-        await self._hall.sleep_until(self._rested_at)
+        await self._hall.sleep_until(min(self._loop.time() + seconds, self._ends_at))
+        await self._phone.awake()
+        self._rested_at = self._loop.time()
 
     async def one_of(self, *actions: tuple[float, Action]) -> None:
         """Do one of these, by their weights."""
@@ -176,8 +184,9 @@ class Player:
             answer.set_exception(GaveUp(op))
             answer.exception()
 
-    def abandon(self) -> None:
-        """Wait no longer for a welcome."""
+    def calm(self) -> None:
+        """Playing is over: wait no longer for a first welcome, and let the network do nothing more to the player."""
+        self._phone.stop()
         if not self._online.done():
             self._online.set_exception(Away(self.name))
             self._online.exception()
@@ -188,6 +197,7 @@ class Player:
 
     def close(self) -> None:
         """Go offline for good."""
+        self._phone.stop()
         self._shell.stop()
 
     # Inside.
@@ -195,6 +205,7 @@ class Player:
         self._online = self._loop.create_future()
         self._due = due
         self._move(State.CONNECTING)
+        self._phone.start()
         self._shell.connect()
         length = self._hall.scenario.session_s
         self._ends_at = inf if length is None else self._loop.time() + length(self.random)
@@ -215,6 +226,7 @@ class Player:
         return True
 
     def _leave(self, state: State) -> None:
+        self._phone.stop()
         self._shell.disconnect()
         self._tap.ended()
         self._lost_at = None

@@ -11,13 +11,16 @@ from pathlib import Path
 from random import Random
 
 import uvloop
+from msgspec import structs
 
 from clients.python import WebSocketDial
 from loadtest.figures import Meters, State
 from loadtest.history import HistoryFile, TopicLog
 from loadtest.players import audit
 from loadtest.players.dials import BalancedDial
+from loadtest.players.networks import NETWORKS, Trouble
 from loadtest.players.orders import Ended, Orders, Rested, Said, decode_orders, encode_said
+from loadtest.players.phone import Phone
 from loadtest.players.player import WIRES, Player
 from loadtest.players.tap import Note, Tap
 from loadtest.players.tokens import tokens_of
@@ -26,7 +29,7 @@ from protocol import ClientSession
 
 LAG_S = 0.02  # between two looks at how late timers fire
 LINE_BYTES = 2**24
-PLAYING = frozenset({State.ONLINE, State.AWAY, State.CONNECTING})
+PLAYING = frozenset({State.ONLINE, State.AWAY})
 
 
 class Process:
@@ -40,6 +43,7 @@ class Process:
         self.stopped = False
         self.refused: dict[str, int] = {}
         self.failures: Counter[str] = Counter()
+        self.injected: Counter[Trouble] = Counter()
         self.states: Counter[State] = Counter({State.WAITING: orders.count})
         self.players: list[Player] = []
         self._orders = orders
@@ -53,6 +57,9 @@ class Process:
         orders, shared = self._orders, dict[int, dict[str, object]]()
         tokens = tokens_of(orders.tokens, orders.players)
         dials = [WebSocketDial(url) for url in orders.urls]
+        networks = [
+            structs.replace(NETWORKS[name], twice=True) if orders.twice else NETWORKS[name] for name in orders.networks
+        ]
         for number in range(orders.first, orders.first + orders.count):
             random = Random(f"{orders.seed}/{number}")
             name = f"{orders.run}-{number}"
@@ -64,8 +71,10 @@ class Process:
                 client={"app": "1.0.0", "platform": "loadtest"},
                 prefix=f"{name}-{secrets.token_hex(2)}",
             )
-            tap = Tap(name, BalancedDial(dials, random), wire, self.meters, note, orders.began)
-            player = Player(self, number, session, tap, tap, random)
+            (network,) = random.choices(networks, list(orders.networks.values()))
+            phone = Phone(BalancedDial(dials, random), network, random, self.injected)
+            tap = Tap(name, phone.dial, wire, self.meters, note, orders.began)
+            player = Player(self, number, session, phone, tap, random)
             player.shared = shared.setdefault(player.group, {})
             self.players.append(player)
             self._taps.append(tap)
@@ -97,15 +106,15 @@ class Process:
         for sleeper in list(self._sleepers):
             _wake(sleeper)
         for player in self.players:
-            player.abandon()
-        _, late = await asyncio.wait(lives, timeout=audit.REST_S) if lives else (set(), set())
+            player.calm()
+        _, late = await asyncio.wait(lives, timeout=audit.REST_S)
         for life in late:
             life.cancel()
+        await audit.come_to_rest(self._playing(), {})
 
     async def rest(self) -> tuple[list[str], list[TopicLog]]:
         """Everybody hears everything; what is missing, and what is kept."""
-        playing = [player for player in self.players if player.state in PLAYING]
-        await audit.come_to_rest(playing, {})
+        playing = self._playing()
         logs = await audit.read_logs(playing)
         missing = await audit.come_to_rest(playing, {log.topic: log.seq for log in logs})
         return missing, logs
@@ -117,21 +126,30 @@ class Process:
         unreached: Counter[str] = Counter()
         for tap in self._taps:
             unreached.update(tap.unreached)
-        return Ended(self.refused, dict(unreached), dict(self.failures))
+        return Ended(self.refused, dict(unreached), dict(self.failures), dict(self.injected))
 
     async def tick(self) -> None:
         """Say each second of the run what was in it; give up what nobody waits for."""
         began, cpu = self._orders.began, time.process_time()
         second = int(self._loop.time() - began)
-        while True:
-            await asyncio.sleep(began + second + 1 - self._loop.time())
-            now, used = self._loop.time(), time.process_time()
-            lag_s, self._lag_s = self._lag_s, 0.0
-            share = (used - cpu) / max(1e-3, now - began - second)
-            _say(self.meters.take(second, self.states, lag_ms=lag_s * 1000, cpu=share))
-            cpu, second = used, int(now - began)
-            for player in self.players:
-                player.give_up(now)
+        try:
+            while True:
+                await asyncio.sleep(began + second + 1 - self._loop.time())
+                now, used = self._loop.time(), time.process_time()
+                share = (used - cpu) / max(1e-3, now - began - second)
+                self._say_tick(second, share)
+                cpu, second = used, int(now - began)
+                for player in self.players:
+                    player.give_up(now)
+        finally:
+            self._say_tick(second, 0.0)
+
+    def _say_tick(self, second: int, cpu: float) -> None:
+        lag_s, self._lag_s = self._lag_s, 0.0
+        _say(self.meters.take(second, self.states, lag_ms=lag_s * 1000, cpu=cpu))
+
+    def _playing(self) -> list[Player]:
+        return [player for player in self.players if player.state in PLAYING]
 
     async def watch_lag(self) -> None:
         """Measure how late timers fire."""
@@ -181,6 +199,7 @@ async def _play(process: Process, reader: asyncio.StreamReader, orders: Orders, 
     await process.play(stop)
     for task in beside:
         task.cancel()
+    await asyncio.wait(beside)
     missing, logs = await process.rest()
     _say(Rested(missing))
     ended = process.leave()

@@ -88,7 +88,9 @@ def compare(a: Outcome, b: Outcome) -> Comparison:
 
 def _line(name: str, run: Outcome) -> str:
     verdict = "PASSED" if run.passed else "FAILED"
-    return words.plain(f"{name}  {verdict}  {words.headline(run)}, {run.setting.started_at}. {words.judged(run.verdict)}")
+    return words.plain(
+        f"{name}  {verdict}  {words.headline(run)}, {run.setting.started_at}. {words.judged(run.verdict)}"
+    )
 
 
 def _differences(a: Setting, b: Setting) -> Iterator[Difference]:

@@ -59,7 +59,9 @@ def tiles(outcome: Outcome) -> str:
         ("error replies", f"{unhappy:,}", f"{words.share(unhappy / asked)} of requests" if asked else "no requests"),
         ("connections lost", f"{lost:,}", f"{resumed:,} came back"),
     ]
-    items = "".join(f"<div><dt>{name}</dt><dd>{value}<small>{escape(more)}</small></dd></div>" for name, value, more in shown)
+    items = "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{escape(more)}</small></dd></div>" for name, value, more in shown
+    )
     return f"<dl class='tiles'>{items}</dl>"
 
 
@@ -189,7 +191,9 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "Python", escape(run.python)
     yield "commit", escape(run.commit)
     load = ", ".join(words.share(each) for each in tester.cpu)
-    lag = f"timers at most {words.milliseconds(tester.lag_longest_ms)} late (p99 {words.milliseconds(tester.lag_p99_ms)})"
+    lag = (
+        f"timers at most {words.milliseconds(tester.lag_longest_ms)} late (p99 {words.milliseconds(tester.lag_p99_ms)})"
+    )
     yield "the tester itself", escape(f"{lag}; of a core: {load}" if load else lag)
     yield "history", escape(outcome.history)
     yield "notes", _lines(run.notes)

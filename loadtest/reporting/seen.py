@@ -6,8 +6,8 @@ from math import ceil
 from msgspec import Struct
 
 from loadtest.checking import Verdict
-from loadtest.figures import CONNECT, DELIVERY, RESUME, SIGN_IN, Count, State, Totals, quantiles_ms
-from loadtest.outcome import Moment, Outcome, Quantiles, ServerFigures, ServerMoment, Tester
+from loadtest.figures import CONNECT, DELIVERY, RESUME, SIGN_IN, Count, State, Totals
+from loadtest.outcome import Moment, Outcome, Quantiles, ServerFigures, ServerMoment, Tester, quantiles
 
 PRESENT = (State.CONNECTING, State.ONLINE, State.AWAY, State.REFUSED, State.FAILED)
 """Players who have arrived, and have not left because their session was over."""
@@ -65,9 +65,7 @@ def of_totals(totals: Totals, played_s: float, servers: Sequence[ServerFigures])
 
     def took(kind: str) -> Quantiles | None:
         kept = totals.took.get(kind)
-        if kept is None or not kept.get_total_count():
-            return None
-        return Quantiles(kept.get_total_count(), *quantiles_ms(kept), kept.get_max_value() / 1000)
+        return quantiles(kept) if kept is not None and kept.get_total_count() else None
 
     return Seen(
         counts=totals.counts,

@@ -1,14 +1,10 @@
 """Ticks of many processes made into the moments of one run."""
 
-from hdrh.histogram import HdrHistogram
-
-from loadtest.figures import Tick, Totals
-from loadtest.outcome import KindFigures, Moment, Quantiles, Tester
+from loadtest.figures import Tick, Totals, bottleneck, quantiles_ms
+from loadtest.outcome import KindFigures, Moment, Tester, quantiles
 
 LATE = 2  # seconds after which one that a process has said nothing of is closed without it
 CURVE = (0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 99.999)
-BUSY = 0.9  # of a core; above it a process of players has no time left to be punctual
-LATE_MS = 50.0  # of a timer, in 99 of 100 seconds: more than what is measured may be our own
 
 
 class Gathering:
@@ -47,7 +43,7 @@ class Gathering:
             KindFigures(
                 kind=kind,
                 took=quantiles(kept),
-                curve=[(percent, kept.get_value_at_percentile(percent) / 1000) for percent in CURVE],
+                curve=list(zip(CURVE, quantiles_ms(kept, CURVE), strict=True)),
             )
             for kind, kept in self.whole.took.items()
             if kept.get_total_count()
@@ -59,12 +55,8 @@ class Gathering:
         lags = sorted(moment.lag_ms for moment in self.moments)
         lag = lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0
         cpu = [sum(shares) / len(shares) for shares in zip(*(m.cpu for m in self.moments), strict=False)]
-        bottleneck = ""
-        if max(cpu, default=0.0) > BUSY and not closed_loop:
-            bottleneck = f"a process of players took {max(cpu):.0%} of a core: use more processes, or more machines"
-        elif lag > LATE_MS and not closed_loop:
-            bottleneck = f"timers of the players fired up to {lag:.0f} ms late: their machine has too much to do"
-        return Tester(lag_p99_ms=lag, lag_longest_ms=lags[-1] if lags else 0.0, cpu=cpu, bottleneck=bottleneck)
+        why = "" if closed_loop else bottleneck(lag, dict(enumerate(cpu)))
+        return Tester(lag_p99_ms=lag, lag_longest_ms=lags[-1] if lags else 0.0, cpu=cpu, bottleneck=why)
 
     def _close(self, second: int) -> None:
         totals, ticks = self._open.pop(second)
@@ -81,9 +73,3 @@ class Gathering:
                 cpu=[ticks[number].cpu if number in ticks else 0.0 for number in range(self._processes)],
             )
         )
-
-
-def quantiles(kept: HdrHistogram) -> Quantiles:
-    """Figures of a histogram of microseconds."""
-    p50, p90, p99, p999 = (kept.get_value_at_percentile(percent) / 1000 for percent in (50, 90, 99, 99.9))
-    return Quantiles(kept.get_total_count(), p50, p90, p99, p999, kept.get_max_value() / 1000)

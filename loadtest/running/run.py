@@ -5,7 +5,7 @@ import gc
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from heapq import merge
@@ -24,23 +24,25 @@ from loadtest.players.orders import Ended
 from loadtest.players.tokens import tokens_of
 from loadtest.running.fleet import END_S, Fleet, FleetTrouble, fleet_of
 from loadtest.running.gathering import Gathering
+from loadtest.running.live import LiveView
 from loadtest.running.plan import Plan, http_of
 from loadtest.running.scrape import Scrape
 from loadtest.running.servers import LocalNode, ServerTrouble, local_nodes
 from loadtest.running.stage import Stage, Tools
-from loadtest.running.view import View
 
 BEGIN_S = 1.0  # for the processes to start before the first player is due
 KNOCK_S = 5.0  # for a node to welcome the first of all players
+Says = Callable[[str], None]
 OVER = frozenset({State.REFUSED, State.FAILED, State.DONE})
 
 
 class Run:
     """One run. ``stop`` ends its play early, cleanly; the outcome says so."""
 
-    def __init__(self, plan: Plan, view: View) -> None:
+    def __init__(self, plan: Plan, view: LiveView, says: Says) -> None:
         self.plan = plan
         self._view = view
+        self._says = says
         self._started = datetime.now(UTC)
         self._name = plan.run_name(self._started)
         self._reasons: list[str] = []
@@ -74,7 +76,7 @@ class Run:
                 except (ServerTrouble, FleetTrouble) as trouble:
                     self._reasons.append(str(trouble))
             if self.plan.check and self._ended:
-                self._view.says("judging what was recorded")
+                self._says("judging what was recorded")
                 await asyncio.to_thread(self._judge, folder)
         return self._outcome()
 
@@ -85,7 +87,7 @@ class Run:
             http = plan.http or [http_of(url) for url in plan.urls]
             self.plan = structs.replace(plan, http=list(dict.fromkeys(http)))
             return []
-        self._view.says(f"starting {plan.serve} {'node' if plan.serve == 1 else 'nodes'}")
+        self._says(f"starting {plan.serve} {'node' if plan.serve == 1 else 'nodes'}")
         nodes = await running.enter_async_context(local_nodes(plan.serve, folder, store=plan.store, bus=plan.bus))
         self.plan = structs.replace(plan, urls=[node.url for node in nodes], http=[node.http for node in nodes])
         return nodes
@@ -114,21 +116,22 @@ class Run:
         self._gathering = Gathering(len(orders))
         tools = Tools(http=plan.http, staff_key=plan.staff_key, nodes=nodes, replace=plan.replace)
         self._stage = Stage(tools, self._records.append, run=self._name, began=began, duration_s=plan.duration_s)
-        self._scrape = Scrape(plan.http, began)
+        self._scrape = Scrape(plan.http, began=began)
         fleet = await running.enter_async_context(fleet_of(orders, folder, self._gathering.add))
         try:
             async with asyncio.timeout(BEGIN_S + plan.duration_s + END_S), asyncio.TaskGroup() as tasks:
-                beside = [
-                    tasks.create_task(self._direct(self._stage), name="director"),
-                    tasks.create_task(self._scrape.run(), name="scrape"),
-                    tasks.create_task(self._watch(began), name="watch"),
-                ]
                 heard = tasks.create_task(fleet.listen(), name="fleet")
-                await self._until_over(began, heard)
-                self._played_s = time.monotonic() - began
-                for task in beside:
-                    task.cancel()
-                self._view.says("waiting for everybody to be answered, and to hear everything")
+                async with self._view:
+                    beside = [
+                        tasks.create_task(self._direct(self._stage), name="director"),
+                        tasks.create_task(self._scrape.run(), name="scrape"),
+                        tasks.create_task(self._watch(began, self._stage, self._scrape), name="watch"),
+                    ]
+                    await self._until_over(began, heard)
+                    self._played_s = time.monotonic() - began
+                    for task in beside:
+                        task.cancel()
+                self._says("waiting for everybody to be answered, and to hear everything")
                 fleet.stop()
         except* FleetTrouble as group:
             self._reasons += [str(error) for error in group.exceptions]
@@ -151,16 +154,14 @@ class Run:
         if self.plan.scenario.direct is not None:
             await self.plan.scenario.direct(stage)
 
-    async def _watch(self, began: float) -> None:
+    async def _watch(self, began: float, stage: Stage, scrape: Scrape) -> None:
         """Show each second; stop where nobody is left."""
-        assert self._stage is not None
-        assert self._scrape is not None
         second = 0
         while True:
             second += 1
             await asyncio.sleep(began + second + 0.2 - time.monotonic())
             players = self._gathering.whole.players
-            self._view.update(second, self._gathering, self._scrape.figures, self._stage.marks)
+            self._view.update(second, self._gathering.newest, self._gathering.whole, scrape.figures, stage.marks)
             if players and sum(players[state] for state in OVER) == players.total():
                 self._stopping.set()
 
@@ -196,7 +197,7 @@ class Run:
         gathering, whole = self._gathering, self._gathering.whole
         notes = list(self._stage.notes) if self._stage else []
         servers: list[ServerFigures] = self._scrape.figures if self._scrape else []
-        notes += self._scrape.notes if self._scrape else []
+        notes += self._scrape.notes() if self._scrape else []
         refused = sum((Counter(ended.refused) for ended in self._ended), Counter[str]())
         injected = sum((Counter(ended.injected) for ended in self._ended), Counter[str]())
         unreached = sum((Counter(ended.unreached) for ended in self._ended), Counter[str]())
@@ -239,9 +240,9 @@ class Run:
         return reasons
 
 
-async def run(plan: Plan, view: View) -> Outcome:
-    """Run it; Ctrl-C and SIGTERM end the play, a second one everything."""
-    made = Run(plan, view)
+async def run(plan: Plan, view: LiveView, says: Says) -> Outcome:
+    """Run it, and say what is done while nobody plays. Ctrl-C and SIGTERM end the play, a second one everything."""
+    made = Run(plan, view, says)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, made.stop)

@@ -122,7 +122,7 @@ def node(random: Random, url: str, seconds: int) -> ServerFigures:
 
 
 def good_verdict() -> Verdict:
-    judged: dict[str, int] = {rule: 40_000 for rule in Rule}
+    judged: dict[str, int] = dict.fromkeys(Rule, 40000)
     judged[Rule.REUSE] = 0
     return Verdict(812_331, [], {}, judged, {"a reply without its request": 2})
 
@@ -166,7 +166,11 @@ def outcome(seconds: int = 120, *, players: int = 1000, seed: int = 1) -> Outcom
         kinds=[KindFigures(kind=kind, took=took, curve=curve(took)) for kind, took in kinds],
         moments=moments,
         server=[node(random, url, seconds) for url in ("http://10.0.0.4:7351", "http://10.0.0.5:7351")],
-        marks=[Mark(45_400, "announcement to everybody"), Mark(80_000, "north is drained"), Mark(95_200, "north is back")],
+        marks=[
+            Mark(45_400, "announcement to everybody"),
+            Mark(80_000, "north is drained"),
+            Mark(95_200, "north is back"),
+        ],
         tester=Tester(lag_p99_ms=2.9, lag_longest_ms=3.0, cpu=[0.41, 0.36]),
         slo=[
             Judged("latency.chat.send.p99", "at most 100 ms", "38.2 ms", met=True),
