@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from loadtest.checking import Finding
-from loadtest.figures import Count, State
+from loadtest.figures import CONNECT, DELIVERY, RESUME, SIGN_IN, Count, State
 from loadtest.outcome import Outcome
 from loadtest.reporting import words
 
@@ -12,6 +12,10 @@ MOMENTS_NOTE = (
     "This was a long run, so each point of the plots stands for {} s: rates are means, players as at its end, "
     "latencies and lags those of the worst second in it. The tables count every single one."
 )
+
+
+SHOWN = 10  # findings; the others are folded away
+_NO_REQUESTS = {SIGN_IN, RESUME, DELIVERY, CONNECT}
 
 
 def top(outcome: Outcome) -> str:
@@ -42,7 +46,9 @@ def tiles(outcome: Outcome) -> str:
     asked = counts.get(Count.ASKED, 0)
     unhappy = sum(outcome.errors.values())
     lost, resumed = counts.get(Count.LOST, 0), counts.get(Count.RESUMED, 0)
-    slowest = max(outcome.kinds, key=lambda each: each.took.p99, default=None)
+    delivery = next((each.took.p99 for each in outcome.kinds if each.kind == DELIVERY), None)
+    requests = [each for each in outcome.kinds if each.kind not in _NO_REQUESTS]
+    slowest = max(requests, key=lambda each: each.took.p99, default=None)
     shown = [
         ("players online at once", f"{words.most_online(outcome):,}", f"of {outcome.setting.players:,}"),
         ("requests a second", words.number(words.a_second(outcome, Count.ASKED)), f"{asked:,} in all"),
@@ -51,10 +57,11 @@ def tiles(outcome: Outcome) -> str:
             words.number(words.a_second(outcome, Count.HEARD, Count.TOLD)),
             f"{counts.get(Count.HEARD, 0) + counts.get(Count.TOLD, 0):,} in all",
         ),
+        ("p99 of deliveries", "-" if delivery is None else words.milliseconds(delivery), "to each listener"),
         (
-            "slowest p99",
+            "p99 of requests",
             words.milliseconds(slowest.took.p99) if slowest else "-",
-            slowest.kind if slowest else "nothing was measured",
+            f"the slowest: {slowest.kind}" if slowest else "none was answered",
         ),
         ("error replies", f"{unhappy:,}", f"{words.share(unhappy / asked)} of requests" if asked else "no requests"),
         ("connections lost", f"{lost:,}", f"{resumed:,} came back"),
@@ -83,7 +90,7 @@ def promises(outcome: Outcome) -> str:
     if verdict is None:
         return sentence
     rows = []
-    for rule, promise, looked, broken in words.promises(verdict):
+    for rule, promise, looked, broken in sorted(words.promises(verdict), key=lambda each: -each[3]):
         state = _mark(False, "", f"{broken:,} broken") if broken else _mark(True, "kept", "") if looked else "not seen"
         rows.append((f"<span title='{rule}'>{escape(promise)}</span>", f"{looked:,}", state))
     groups = "".join(
@@ -93,9 +100,9 @@ def promises(outcome: Outcome) -> str:
     unjudged = [f"{count:,} × {what}" for what, count in words.by_count(verdict.unjudged)]
     more = f"<p class='note'>Could not be judged, for want of a record:</p>{_list(unjudged)}" if unjudged else ""
     return (
-        f"{sentence}<ul class='groups'>{groups}</ul>"
+        f"{sentence}<ul class='groups'>{groups}</ul>{_findings(outcome)}"
         f"<details{'' if verdict.good else ' open'}><summary>Promise by promise</summary>"
-        f"{_table(('Promise', 'looked at', ''), rows, name='promises')}{more}</details>{_findings(outcome)}"
+        f"{_table(('Promise', 'looked at', ''), rows, name='promises')}{more}</details>"
     )
 
 
@@ -105,9 +112,14 @@ def _findings(outcome: Outcome) -> str:
     if not found:
         return ""
     hidden = sum(outcome.verdict.found.values()) - len(found)
-    more = f"<p class='note'>... and {hidden:,} more.</p>" if hidden > 0 else ""
+    more = f"<p class='note'>{hidden:,} more were counted, not kept.</p>" if hidden > 0 else ""
     history = f"<p class='note'>The records are lines of {escape(outcome.history)}</p>" if outcome.history else ""
-    return f"<h3>Findings</h3><ol class='findings'>{''.join(map(_finding, found))}</ol>{more}{history}"
+    first = "".join(map(_finding, found[:SHOWN]))
+    rest = "".join(map(_finding, found[SHOWN:]))
+    if rest:
+        count = len(found) - SHOWN
+        rest = f"<details><summary>{count:,} more findings</summary><ol class='findings'>{rest}</ol></details>"
+    return f"<h3>Findings</h3><ol class='findings'>{first}</ol>{rest}{more}{history}"
 
 
 def _finding(finding: Finding) -> str:

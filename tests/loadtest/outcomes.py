@@ -98,7 +98,7 @@ def moment(random: Random, second: int, players: int, *, dip: bool) -> Moment:
             Count.LOST: away,
             Count.RESUMED: random.randrange(3) + (online // 5 if dip else 0),
         },
-        errors={"unavailable": online // 10, "actor.moved": 4} if dip else {"chat.rate_limited": random.randrange(3)},
+        errors={"unavailable": online // 10, "actor.moved": 4} if dip else {"chat.rate_limited": 1 + second % 2},
         took=took,
         lag_ms=random.uniform(0.4, 3.0),
         cpu=[random.uniform(0.3, 0.5), random.uniform(0.25, 0.45)],

@@ -89,7 +89,7 @@ function drawn(each, nth, unit, stacked, raw) {
     width: stacked ? 0 : 1.6,
     dash: each.dash,
     spanGaps: false,
-    points: stacked ? { show: false } : {},
+    points: { size: 6, fill: () => colour(name), ...(stacked && { show: times.length === 1 }) },
     value: (u, value, series, at) => {
       const real = raw ? (at === null ? null : raw[series - 1][at]) : value;
       return real === null || real === undefined ? "–" : written[unit](real);
@@ -97,13 +97,16 @@ function drawn(each, nth, unit, stacked, raw) {
   };
 }
 
-function axes(unit, xValues) {
-  const look = { stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
+const tens = (u, splits) => splits.map((value) => (Number.isInteger(+Math.log10(value).toFixed(6)) ? value : null));
+
+function axes(unit, xValues, log) {
+  const grid = { stroke: () => colour("line"), width: 1 };
+  const look = { stroke: () => colour("soft"), grid, ticks: { show: false } };
   const font = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
   const wide = (u, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((each) => (each ?? "").length));
   return [
-    { ...look, font, ...xValues },
-    { ...look, font, size: wide, values: (u, splits) => splits.map(short(unit)) },
+    { ...look, font, size: 26, gap: 4, ...xValues },
+    { ...look, font, size: wide, ...(log && { grid: { ...grid, filter: tens } }), values: (u, splits) => splits.map(short(unit)) },
   ];
 }
 
@@ -125,8 +128,9 @@ function options({ canvas, unit, series, scales, xAxis, cursor, hooks, markers }
     height: HEIGHT,
     series: [{ label: "at", value: (u, value) => (value === null ? "–" : xAxis.one(value)) }, ...series],
     scales,
-    axes: axes(unit, xAxis),
-    cursor: { points: { size: 7 }, ...cursor },
+    axes: axes(unit, xAxis, scales.y.distr === 3),
+    padding: [22, null, 0, 0], // above, for the words of marks
+    cursor: { y: false, points: { size: 7 }, ...cursor },
     legend: { markers: { width: 0, fill: (u, nth) => `var(--${markers[nth - 1]})` } },
     hooks,
   };

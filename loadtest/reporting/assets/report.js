@@ -32,7 +32,7 @@ function drawPlayersAndTraffic() {
 function drawErrors() {
   const totals = {};
   for (const { errors } of run.moments) for (const code in errors) totals[code] = (totals[code] ?? 0) + errors[code];
-  const codes = Object.keys(totals).sort((a, b) => totals[b] - totals[a]);
+  const codes = Object.keys(totals).filter((code) => totals[code]).sort((a, b) => totals[b] - totals[a]);
   const [named, rest] = [codes.slice(0, 8), codes.slice(8)];
   const series = named.map((code) => ({ name: code, values: run.moments.map((each) => (each.errors[code] ?? 0) / step) }));
   if (rest.length) {
@@ -121,7 +121,7 @@ function drawCurve(canvas) {
       series,
       markers: drawnKinds.map(({ kind }) => hue(kinds.indexOf(kind))),
       scales: { x: { time: false, distr: 3, range: (u, low, high) => [1, Math.max(high ?? 10, 10)] }, y: logarithmic },
-      xAxis: { values: (u, splits) => splits.map((x) => (Number.isInteger(Math.log10(x)) || x === 2 ? percentile(x) : "")), one: percentile },
+      xAxis: { grid: { stroke: () => colour("line"), filter: tens }, values: (u, splits) => tens(u, splits).map((x) => x && percentile(x)), one: percentile },
       cursor: { drag: { x: false, y: false }, dataIdx: nearest },
       hooks: {},
     }),
@@ -155,6 +155,17 @@ function drawTester() {
   overTime({ title: "The tester: processor", why: "Share of a core, by process", unit: "share", series: cpu });
 }
 
+/** On paper the plots are light, and as wide as a page in portrait has room for; no observer runs while printing. */
+function print(printing) {
+  document.documentElement.toggleAttribute("data-printing", printing);
+  for (const canvas of document.querySelectorAll(".canvas")) {
+    const wide = canvas.parentElement.classList.contains("wide");
+    const width = printing ? (wide ? 670 : 316) : canvas.clientWidth;
+    canvas.plot.setSize({ width, height: printing ? 190 : HEIGHT });
+  }
+  recolour();
+}
+
 function main() {
   if (!run.moments.length) {
     const words = "There is nothing to plot: no second of the run was played.";
@@ -169,12 +180,9 @@ function main() {
   drawServers();
   drawTester();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
-  for (const [event, printing] of [["beforeprint", true], ["afterprint", false]])
-    addEventListener(event, () => {
-      document.documentElement.toggleAttribute("data-printing", printing);
-      recolour();
-    });
-  document.documentElement.dataset.drawn = "";
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
 }
 
 main();
+document.documentElement.dataset.drawn = "";
