@@ -1,6 +1,7 @@
 """After the play: everybody comes to rest, and what is true in the end is read over the wire, for the judge."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -46,6 +47,22 @@ async def _lines(player: Player, channel: str) -> list[Logged]:
     return lines
 
 
+async def read_memberships(players: Sequence[Player]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Who of us is a member of what: by the guilds' rosters, and by what was answered to the players.
+
+    Players whose last answer never came are left out of both: theirs may be either way.
+    """
+    seats = {player.name: player.guild for player in players if player.guild}
+    rosters: dict[str, list[str]] = {}
+    for player in players:
+        if player.guild and player.guild not in rosters and player.session.status is ClientStatus.ONLINE:
+            with suppress(Refused, GaveUp, Away):
+                watched = await player.ask("guild.watch", guild=player.guild)
+                members = [str(member["id"]) for member in watched["guild"]["members"]]
+                rosters[player.guild] = [member for member in members if member in seats]
+    return rosters, {name: guild for name, guild in seats.items() if guild in rosters}
+
+
 async def come_to_rest(players: Sequence[Player], stand: dict[str, int]) -> list[str]:
     """Wait until whoever is playing is online, answered, and has heard ``stand``; says who is not."""
     with suppress(TimeoutError):
@@ -55,9 +72,12 @@ async def come_to_rest(players: Sequence[Player], stand: dict[str, int]) -> list
     return [f"{player.name}: {missing}" for player in players if (missing := _missing(player, stand))]
 
 
-def finals(logs: Iterable[TopicLog], at: int) -> list[Final]:
+async def read_finals(players: Sequence[Player], logs: Iterable[TopicLog], began: float) -> list[Final]:
     """The records that end the history of a process."""
-    return [Final(at, "topic", log) for log in logs]
+    rosters, seats = await read_memberships(players)
+    at = round((time.monotonic() - began) * 1000)
+    known = [Final(at, "rosters", rosters), Final(at, "seats", seats)] if rosters else []
+    return [*(Final(at, "topic", log) for log in logs), *known]
 
 
 def _missing(player: Player, stand: dict[str, int]) -> str:

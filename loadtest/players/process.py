@@ -202,10 +202,11 @@ async def _play(process: Process, reader: asyncio.StreamReader, orders: Orders, 
     await asyncio.wait(beside)
     missing, logs = await process.rest()
     _say(Rested(missing))
+    if history is not None:
+        for record in await audit.read_finals(process.players, logs, orders.began):
+            history.add(record)
     ended = process.leave()
     if history is not None:
-        for record in audit.finals(logs, round((time.monotonic() - orders.began) * 1000)):
-            history.add(record)
         history.flush()
     _say(ended)
 
