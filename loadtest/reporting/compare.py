@@ -5,6 +5,7 @@ beyond it: the 99.9th of 500 is one unlucky request.
 """
 
 from collections.abc import Callable, Iterator
+from textwrap import fill
 
 from msgspec import Struct
 
@@ -183,7 +184,7 @@ def _changes(changes: list[Change]) -> Iterator[str]:
     for each in changes:
         write = _WRITTEN[each.form]
         before, after = ("-" if value is None else write(value) for value in (each.before, each.after))
-        percent = "" if each.percent is None else f"{each.percent:+.0f} %"
+        percent = "" if each.percent is None else f"{round(each.percent):+} %"
         marked = {"few": "too few", "worse": "WORSE"}.get(each.verdict, each.verdict)
         rows.append((words.plain(each.area) if each.area != area else "", each.what, before, after, percent, marked))
         area = each.area
@@ -191,10 +192,12 @@ def _changes(changes: list[Change]) -> Iterator[str]:
 
 
 def _conclusion(comparison: Comparison) -> str:
-    worse = [f"{each.area} {each.what}" for each in comparison.changes if each.verdict == "worse"]
+    by_area: dict[str, list[str]] = {"the verdict": []} if comparison.broke else {}
+    for each in comparison.changes:
+        if each.verdict == "worse":
+            by_area.setdefault(each.area, []).append(each.what)
     better = sum(each.verdict == "better" for each in comparison.changes)
-    if comparison.broke:
-        worse.insert(0, "the verdict")
-    if worse:
-        return words.plain(f"WORSE: {', '.join(worse)}") + (f" ({better} better)" if better else "")
+    if by_area:
+        worse = "; ".join(f"{area} {', '.join(what)}".strip() for area, what in by_area.items())
+        return fill(words.plain(f"WORSE: {worse}") + (f" ({better} better)" if better else ""), 110)
     return f"NOT WORSE: {better} better, the rest within noise ({NOISE:.0%})"

@@ -1,7 +1,8 @@
 """The report for people: one HTML file that needs no network, no server and no other file.
 
 All words and tables are HTML, so that they can be read, searched and pasted where scripts are forbidden (as a build
-server does with files that it shows); the plots are drawn by ``assets/plots.js`` and ``report.js`` from the outcome that the page carries.
+server does with files that it shows). The plots are drawn by ``assets/plots.js`` and ``report.js`` from the outcome
+that the page carries.
 """
 
 from base64 import b64encode

@@ -97,7 +97,7 @@ def promises(outcome: Outcome) -> str:
         f"<li class='{'bad' if count else 'good'}'><strong>{count:,}</strong> {name}</li>"
         for name, count in words.groups(verdict).items()
     )
-    unjudged = [f"{count:,} × {what}" for what, count in words.by_count(verdict.unjudged)]
+    unjudged = [f"{count:,} times {what}" for what, count in words.by_count(verdict.unjudged)]
     more = f"<p class='note'>Could not be judged, for want of a record:</p>{_list(unjudged)}" if unjudged else ""
     return (
         f"{sentence}<ul class='groups'>{groups}</ul>{_findings(outcome)}"

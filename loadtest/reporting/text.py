@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 
 from loadtest.figures import Count, State
 from loadtest.outcome import Outcome
 from loadtest.reporting import words
 
+WIDTH = 110  # characters of a line that is made of many short things
 FINDINGS = 5  # that are printed; the report has more
 
 
@@ -69,8 +71,8 @@ def _happened(outcome: Outcome) -> Iterator[str]:
         ("Sent away", outcome.refused),
     ):
         if counts:
-            named = ", ".join(f"{words.plain(name)} {count:,}" for name, count in words.by_count(counts))
-            yield f"  {title:<13}{named}"
+            named = "; ".join(f"{words.plain(name)} {count:,}" for name, count in words.by_count(counts))
+            yield fill(named, WIDTH, initial_indent=f"  {title:<13}", subsequent_indent=" " * 15)
 
 
 def _closed(code: str) -> str:

@@ -21,7 +21,7 @@ BROKEN: Mapping[str, tuple[Rule, ...]] = {
 STATES: Mapping[State, str] = {
     State.ONLINE: "online",
     State.CONNECTING: "connecting",
-    State.AWAY: "away, coming back",
+    State.AWAY: "coming back",
     State.WAITING: "waiting",
     State.DONE: "done",
     State.REFUSED: "refused",

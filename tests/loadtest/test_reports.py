@@ -1,5 +1,7 @@
 """What is told of a run in the terminal and kept for machines, and what is read back."""
 
+import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,9 @@ from loadtest.outcome import Moment, Outcome, Quantiles
 from loadtest.reporting import BadReport, encode, read_outcome, render, summary, words
 from loadtest.reporting.thinned import thinned
 from tests.loadtest import outcomes
+
+ROOT = Path(__file__).parents[2]
+ASSETS = ROOT / "loadtest" / "reporting" / "assets"
 
 
 def test_the_outcome_is_read_back_from_either_report(tmp_path: Path) -> None:
@@ -72,7 +77,7 @@ def test_the_terminal_says_of_a_good_run_what_there_is_to_know() -> None:
     assert text.startswith("PASSED")
     assert "Why:" not in text
     assert "Checked: Nothing was lost, doubled or out of order in 812,331 records." in text
-    assert "4000 (the node is being drained) 240" in text
+    assert "4000 (the node is being drained) 240; 1006" in text
     assert len(text.splitlines()) < 45
 
 
@@ -177,3 +182,21 @@ def test_a_short_run_is_kept_as_it_is() -> None:
     run = outcomes.outcome()
 
     assert msgspec.json.encode(thinned(run)) == msgspec.json.encode(run)
+
+
+def test_the_plotting_library_is_as_it_was_published_with_its_licence_beside_it() -> None:
+    folder = ASSETS / "uplot"
+    version = (folder / "VERSION").read_text("utf-8")
+    sums = dict(line.split()[::-1] for line in version.splitlines() if len(line.split()[0]) == 64)
+
+    assert set(sums) == {path.name for path in folder.iterdir()} - {"VERSION", "LICENSE"}
+    for name, digest in sums.items():
+        assert sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert "MIT" in (folder / "LICENSE").read_text("utf-8")
+
+
+def test_an_installed_package_has_every_file_that_a_page_is_made_of() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in declared["loadtest"] for path in (ROOT / "loadtest").glob(pattern) if path.is_file()}
+
+    assert {path for path in ASSETS.rglob("*") if path.is_file()} <= packed

@@ -74,7 +74,8 @@ function latencySeries() {
 
 function drawLatencies() {
   if (!kinds.length) return;
-  const plot = { title: "Latency", why: "Of requests by type, and of connecting; on a logarithmic scale", unit: "ms", log: true, wide: true };
+  const why = "Of requests by type, and of connecting; on a logarithmic scale";
+  const plot = { title: "Latency", why, unit: "ms", log: true, wide: true };
   const { box, canvas } = overTime({ ...plot, series: latencySeries() });
   const curve = card({ title: "Latency by percentile", why: "How slow the slowest are, over the whole run", wide: true });
   const again = () => {
