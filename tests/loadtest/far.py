@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 from clients.python import Ear
 from protocol import Wire
 from tests.simulation.loop import SimulatedLoop
+
+Moment = Any
+"""Seconds, or what ``pytest.approx`` makes of them."""
 
 
 def simulated(play: Callable[[], Awaitable[None]], seed: int = 1) -> None:
@@ -51,9 +55,9 @@ class Line:
     """The real link, and its end at the server. What is not read waits here, as it would in the sockets."""
 
     def __init__(self, server: Server, ear: Ear) -> None:
-        self.came: list[tuple[float, bytes]] = []
+        self.came: list[tuple[Moment, bytes]] = []
         """When, and what."""
-        self.goodbyes: list[tuple[float, int]] = []
+        self.goodbyes: list[tuple[Moment, int]] = []
         self.cut_at: float | None = None
         """When it was aborted by the player's side."""
         self.reads = True
@@ -126,8 +130,8 @@ class App:
     """The near end."""
 
     def __init__(self) -> None:
-        self.came: list[tuple[float, bytes]] = []
-        self.losses: list[tuple[float, int, str]] = []
+        self.came: list[tuple[Moment, bytes]] = []
+        self.losses: list[tuple[Moment, int, str]] = []
 
     @property
     def payloads(self) -> list[bytes]:

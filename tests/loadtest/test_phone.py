@@ -11,7 +11,7 @@ from clients.python import Shell
 from loadtest.players.networks import NETWORKS, Network, Trouble
 from loadtest.players.phone import READ_FIRST_S, Phone, PlayerClock
 from protocol import ClientSession, ClientStatus, Output, Wire
-from tests.loadtest.far import Line, Server, now, simulated
+from tests.loadtest.far import Line, Moment, Server, now, simulated
 
 HOUR_S = 3600.0
 
@@ -48,7 +48,7 @@ def frame(t: str, **fields: object) -> bytes:
     return msgspec.json.encode({"t": t, **fields})
 
 
-def kinds(line: Line) -> list[tuple[float, str]]:
+def kinds(line: Line) -> list[tuple[Moment, str]]:
     """When what came, by type."""
     return [(at, msgspec.json.decode(payload)["t"]) for at, payload in line.came]
 
@@ -179,6 +179,29 @@ def test_things_happen_as_often_as_the_network_says(name: str) -> None:
             assert 0.8 * expected <= happened.get(trouble, 0) <= 1.2 * expected
 
     simulated(play)
+
+
+def test_the_end_of_the_troubles_ends_the_tunnel_the_background_and_what_was_left_behind() -> None:
+    async def play(player: Player) -> None:
+        first = await player.online()
+        player.phone.dial.switch()
+        await asyncio.sleep(1)
+        player.welcome()
+        await asyncio.sleep(1)
+        player.phone.dial.tunnel(1000)
+        player.phone.background(1000)
+        player.shell.request("chat.send", {"channel": "room:a", "text": "hi"})
+        await asyncio.sleep(1)
+        began = now()
+        before = first.cut_at
+        player.phone.stop()
+        await player.phone.awake()
+        await asyncio.sleep(1)
+        assert (before, first.cut_at) == (None, began)
+        at, kind = kinds(player.server.line)[-1]
+        assert (kind, at) == ("chat.send", pytest.approx(began + 0.01))
+
+    played(Network(latency_ms=10, half_open_s=1000), play)
 
 
 def test_a_player_on_a_hostile_network_comes_back_each_time_and_no_request_is_left() -> None:

@@ -170,6 +170,6 @@ async def test_on_a_hostile_network_everybody_hears_every_line_once_and_in_order
     verdict = check(crowd.recorder.records)
     injected = sum((player.phone.injected for player in crowd.players), start=Counter())
     assert verdict.good, str(verdict)
-    assert all(injected[trouble] > 0 for trouble in Trouble)
+    assert all(injected[trouble] > 0 for trouble in set(Trouble) - {Trouble.UNREACHED})  # of few dials all may succeed
     assert verdict.judged[Rule.ORDER] > PLAYERS * crowd.stand / 2
     assert verdict.judged[Rule.ACKNOWLEDGED] >= crowd.stand
