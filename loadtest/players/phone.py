@@ -25,16 +25,18 @@ class PlayerClock:
         self._loop = loop
         self._began = loop.time()
         self._first = self._began + ahead_s
+        self._reached = self._first
+        """A time that was waited for. Reckoned back from the loop's, it might be missed by a rounding, for ever."""
         self._frozen = False
         self._late: list[PlayerTimer] = []
 
     def time(self) -> float:
         """The player's monotonic seconds; they pass while the process is frozen, as they do on a phone."""
-        return self._first + (self._loop.time() - self._began) * self.rate
+        return max(self._reached, self._first + (self._loop.time() - self._began) * self.rate)
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> "PlayerTimer":
         """Call when ``time`` is ``when``, or after that as soon as the process runs."""
-        timer = PlayerTimer(callback)
+        timer = PlayerTimer(when, callback)
         timer.handle = self._loop.call_at(self._began + (when - self._first) / self.rate, self.fire, timer)
         return timer
 
@@ -51,6 +53,7 @@ class PlayerClock:
 
     def fire(self, timer: "PlayerTimer") -> None:
         """Its time has come."""
+        self._reached = max(self._reached, timer.when)
         if self._frozen:
             self._late.append(timer)
         elif timer.callback is not None:
@@ -60,9 +63,10 @@ class PlayerClock:
 class PlayerTimer:
     """A call that is to be made by a PlayerClock."""
 
-    __slots__ = ("callback", "handle")
+    __slots__ = ("callback", "handle", "when")
 
-    def __init__(self, callback: Callable[[], object]) -> None:
+    def __init__(self, when: float, callback: Callable[[], object]) -> None:
+        self.when = when
         self.callback: Callable[[], object] | None = callback
         self.handle: asyncio.TimerHandle | None = None
 

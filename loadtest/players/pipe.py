@@ -55,12 +55,13 @@ class Path:
 
 
 class Pipe:
-    """Brings messages to ``arrive``, each at its time; one timer while something is in it, and none while it is empty.
+    """Brings messages to ``arrive``, each at its time, and none before one that was sent earlier.
 
+    One timer while something is in it, and none while it is empty.
     It holds what its sender may send: the requests that wait for an answer, or what ``ShapedLink`` reads.
     """
 
-    __slots__ = ("_arrive", "_busy", "_frozen", "_last", "_path", "_s_per_byte", "_shut", "_timer", "_waiting", "bytes")
+    __slots__ = ("_arrive", "_busy", "_frozen", "_path", "_s_per_byte", "_shut", "_timer", "_waiting", "bytes")
 
     def __init__(self, path: Path, kbps: float | None, arrive: Callable[[bytes | Goodbye], None]) -> None:
         self.bytes = 0
@@ -70,7 +71,6 @@ class Pipe:
         self._arrive = arrive
         self._waiting: deque[tuple[float, bytes | Goodbye, int]] = deque()
         self._busy = 0.0
-        self._last = 0.0
         self._shut = (0.0, 0.0)
         """Nothing gets through until the first; what was lost by then comes at the second, all at once."""
         self._frozen = False
@@ -91,7 +91,6 @@ class Pipe:
             at += path.random.uniform(-network.jitter_ms, network.jitter_ms) / 1000
         if network.loss:
             at += path.stall_s(size)
-        self._last = at = max(at, self._last)
         self._waiting.append((at, item, size))
         self.bytes += size
         self._arm()

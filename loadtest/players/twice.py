@@ -13,11 +13,13 @@ from protocol import Wire
 
 LATER_S = 2.0  # at most, on the same connection
 CARRIED_LIMIT = 64  # requests that wait for the next connection; as many as a client session has unanswered
-ONCE = frozenset({"hello", "ping", "pong", "topic.sync"})
-"""What a client session sends by itself. A second ``topic.sync`` would have events replayed that have been heard."""
-AT_ONCE = frozenset({
-    "chat.join", "chat.leave", "guild.watch", "leaderboard.unwatch", "leaderboard.watch",
+ONCE = frozenset({
+    "hello", "ping", "pong",
+    "chat.join", "guild.watch", "leaderboard.watch", "topic.sync",
 })  # fmt: skip
+"""What is not repeated: what a client session says by itself, and what has a topic start over, with events that have
+been heard. A session drops those; but who writes down what comes over the connection would see them come again."""
+AT_ONCE = frozenset({"chat.leave", "leaderboard.unwatch"})
 """What is about a connection: repeated after what has followed it, it would mean something else."""
 Again = Callable[[bytes], None]
 """Sends something once more on one connection, if that still stands."""

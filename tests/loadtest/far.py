@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 from clients.python import Ear
 from protocol import Wire
 from tests.simulation.loop import SimulatedLoop
+
+Moment = Any
+"""Seconds, or what ``pytest.approx`` makes of them."""
 
 
 def simulated(play: Callable[[], Awaitable[None]], seed: int = 1) -> None:
@@ -33,12 +37,11 @@ class Server:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self.refuses = False
+        self.answer: Callable[[Line, bytes], None] = lambda _line, _payload: None
+        """What it does with each message."""
 
     async def __call__(self, wire: Wire, ear: Ear) -> "Line":
-        if self.refuses:
-            raise ConnectionRefusedError("nobody listens")
-        line = Line(ear)
+        line = Line(self, ear)
         self.lines.append(line)
         return line
 
@@ -51,13 +54,14 @@ class Server:
 class Line:
     """The real link, and its end at the server. What is not read waits here, as it would in the sockets."""
 
-    def __init__(self, ear: Ear) -> None:
-        self.came: list[tuple[float, bytes]] = []
+    def __init__(self, server: Server, ear: Ear) -> None:
+        self.came: list[tuple[Moment, bytes]] = []
         """When, and what."""
-        self.goodbyes: list[tuple[float, int]] = []
+        self.goodbyes: list[tuple[Moment, int]] = []
         self.cut_at: float | None = None
         """When it was aborted by the player's side."""
         self.reads = True
+        self._server = server
         self._ear = ear
         self._unread: list[bytes | tuple[int, str]] = []
         self._loop = asyncio.get_running_loop()
@@ -82,6 +86,7 @@ class Line:
     def send(self, payload: bytes) -> None:
         assert self.cut_at is None
         self.came.append((now(), payload))
+        self._server.answer(self, payload)
 
     def close(self, code: int, reason: str) -> None:
         self.goodbyes.append((now(), code))
@@ -125,8 +130,8 @@ class App:
     """The near end."""
 
     def __init__(self) -> None:
-        self.came: list[tuple[float, bytes]] = []
-        self.losses: list[tuple[float, int, str]] = []
+        self.came: list[tuple[Moment, bytes]] = []
+        self.losses: list[tuple[Moment, int, str]] = []
 
     @property
     def payloads(self) -> list[bytes]:

@@ -205,9 +205,10 @@ def test_what_the_server_says_before_the_dial_has_returned_is_heard_after_it() -
             assert call.app.came == []
             await dialling
         await asyncio.sleep(1)
-        assert call.app.came == [(pytest.approx(0.61), b"early")]
+        assert call.app.payloads == [b"early"]
 
-    in_a_call(Network(latency_ms=100, connect_trips=3), play)
+    for seed in range(10):  # of some the message is faster than the last half of the round trip
+        in_a_call(Network(latency_ms=100, jitter_ms=99, connect_trips=3), play, seed)
 
 
 # What happens to a phone.
@@ -234,6 +235,28 @@ def test_in_a_tunnel_nothing_gets_through_and_after_it_everything_in_order() -> 
         assert call.dial.injected == {Trouble.TUNNEL: 1}
 
     in_a_call(Network(latency_ms=50, connect_trips=1, tunnel_every_s=1e6), play)
+
+
+def test_a_tunnel_that_begins_while_something_arrives_keeps_back_what_is_behind_it() -> None:
+    class Driver(App):
+        def __init__(self, call: Call) -> None:
+            super().__init__()
+            self._call = call
+
+        def heard(self, payload: bytes) -> None:
+            super().heard(payload)
+            self._call.dial.tunnel(20)
+
+    async def play(call: Call) -> None:
+        driver = call.app = Driver(call)
+        _, line = await call.stands()
+        line.say(b"before", b"behind")
+        await asyncio.sleep(60)
+        assert driver.payloads == [b"before", b"behind"]
+        assert driver.came[0][0] == pytest.approx(0.1)
+        assert driver.came[1][0] > 20
+
+    in_a_call(Network(latency_ms=100, tunnel_every_s=1e6), play)
 
 
 def test_who_gives_a_connection_up_in_a_tunnel_is_not_heard_by_the_server() -> None:
@@ -281,21 +304,14 @@ def test_a_switch_is_heard_at_once_and_the_server_keeps_an_end_on_which_nobody_i
 
 def test_a_switch_while_dialling_has_the_dial_fail() -> None:
     async def play(call: Call) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            dialling = tasks.create_task(call.stands())
-            await asyncio.sleep(0.27)
-            call.dial.switch()
-            await asyncio.wait([dialling])
-            assert isinstance(dialling.exception(), OSError)
-            tasks.create_task(asyncio.sleep(0))
-        assert call.server.line.cut_at is not None
+        asyncio.get_running_loop().call_later(0.27, call.dial.switch)
+        with pytest.raises(ConnectionResetError):
+            await call.stands()
+        assert call.server.line.cut_at == pytest.approx(0.3)
+        await asyncio.sleep(60)
         assert call.app.losses == []
 
-    async def alone(call: Call) -> None:
-        with pytest.raises(ExceptionGroup):
-            await play(call)
-
-    in_a_call(Network(latency_ms=50, connect_trips=3), alone)
+    in_a_call(Network(latency_ms=50, connect_trips=3), play)
 
 
 def test_a_frozen_application_neither_hears_nor_writes_and_finds_everything_when_it_comes_back() -> None:
@@ -344,9 +360,9 @@ def frame(t: str, n: int = 0, wire: Wire = Wire.JSON) -> bytes:
 
 
 @pytest.mark.parametrize("wire", list(Wire))
-def test_every_request_is_sent_twice_byte_for_byte_and_what_a_session_says_by_itself_is_not(wire: Wire) -> None:
+def test_every_request_is_sent_twice_byte_for_byte_and_what_begins_a_session_or_a_topic_is_not(wire: Wire) -> None:
     requests = [frame("chat.send", n, wire) for n in range(200)]
-    once = [frame(t, 0, wire) for t in ("hello", "ping", "pong", "topic.sync")]
+    once = [frame(t, 0, wire) for t in ("hello", "ping", "pong", "chat.join", "guild.watch", "topic.sync")]
 
     async def play(call: Call) -> None:
         link, first = await call.stands(wire)
@@ -371,7 +387,7 @@ def test_every_request_is_sent_twice_byte_for_byte_and_what_a_session_says_by_it
     in_a_call(Network(twice=True), play)
 
 
-@pytest.mark.parametrize("t", ["chat.join", "chat.leave", "guild.watch", "leaderboard.watch", "leaderboard.unwatch"])
+@pytest.mark.parametrize("t", ["chat.leave", "leaderboard.unwatch"])
 def test_what_is_about_a_connection_is_repeated_before_anything_can_follow_it(t: str) -> None:
     async def play(call: Call) -> None:
         link, line = await call.stands()
