@@ -27,7 +27,8 @@ const inked = (canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   let found = 0;
   for (let at = 0; at < data.length; at += 4)
-    if (data[at + 3] > 200 && hues.some((hue) => hue.every((part, nth) => Math.abs(part - data[at + nth]) < 12))) found++;
+    if (data[at + 3] > 200 && hues.some((hue) => hue.every((part, nth) => Math.abs(part - data[at + nth]) < 12)))
+      found++;
   return found;
 };
 return [...document.querySelectorAll(".plot")].map((each) => [
