@@ -288,4 +288,5 @@ def _as_read(final: Final) -> Final:
     if final.what != "topic" or final.value.topic != ROOM:
         return final
     lines = [logged for logged in final.value.events if logged.event["t"] == "chat.message"]
-    return changed(final, value=changed(final.value, events=lines, seq=lines[-1].seq, caused=False, whole=False))
+    read = changed(final.value, events=lines, seq=lines[-1].seq, caused=False, whole=False)
+    return Final(final.at, final.what, read)
