@@ -21,6 +21,7 @@ from loadtest.reporting.seen import NAMED, Found, Seen, of_nodes, of_outcome, of
 UNMEASURED = "nothing measured"
 EVERY = "*"
 """Every request that has no limit of its own for this quantile."""
+DIGITS = 10  # in which a limit is shown: as many as anybody writes
 MOST = 1e15  # of anything: more is a slip of the keyboard
 QUANTILES = ("p50", "p90", "p99", "p999", "longest")
 
@@ -138,8 +139,7 @@ def _plain(table: str, content: Mapping[str, Any]) -> Iterator[Limit]:
     for word, bound in content.items():
         if word not in allowed:
             raise _unknown(_key(table, word), allowed)
-        what = f"{table}.{word}"
-        yield _limit(what, KEYS[what], bound)
+        yield _limit((table, word), KEYS[f"{table}.{word}"], bound)
 
 
 def _latencies(kinds: Mapping[str, Any]) -> Iterator[Limit]:
@@ -155,7 +155,7 @@ def _latencies(kinds: Mapping[str, Any]) -> Iterator[Limit]:
                 if kind == EVERY
                 else partial(seen.latency, kind=kind, quantile=quantile)
             )
-            yield _limit(f"latency.{kind}.{quantile}", Key(Unit.MS, find), bound)
+            yield _limit(("latency", kind, quantile), Key(Unit.MS, find), bound)
 
 
 def _errors(content: Mapping[str, Any]) -> Iterator[Limit]:
@@ -164,19 +164,17 @@ def _errors(content: Mapping[str, Any]) -> Iterator[Limit]:
         if word not in {"share", "codes"}:
             raise _unknown(_key("errors", word), ("share", "codes"))
         if word == "share":
-            yield _limit("errors.share", Key(Unit.SHARE, partial(seen.errors, but=frozenset(codes))), bound)
+            yield _limit(("errors", "share"), Key(Unit.SHARE, partial(seen.errors, but=frozenset(codes))), bound)
     for code, bound in codes.items():
-        yield _limit(f"errors.codes.{code}", Key(Unit.SHARE, partial(seen.error, code=code)), bound)
+        yield _limit(("errors", "codes", code), Key(Unit.SHARE, partial(seen.error, code=code)), bound)
 
 
-def _limit(what: str, key: Key, bound: Any) -> Limit:
-    if isinstance(bound, bool) or not isinstance(bound, int | float):
-        raise _wrong(what, bound, key.unit)
-    if not 0 <= bound <= (1 if key.unit is Unit.SHARE else MOST):  # nor is NaN
-        raise _wrong(what, bound, key.unit)
-    if key.unit is Unit.COUNT and bound != int(bound):
-        raise _wrong(what, bound, key.unit)
-    return Limit(what, key, bound)
+def _limit(path: tuple[str, ...], key: Key, bound: Any) -> Limit:
+    number = isinstance(bound, int | float) and not isinstance(bound, bool)
+    most = 1 if key.unit is Unit.SHARE else MOST
+    if not number or not 0 <= bound <= most or (key.unit is Unit.COUNT and bound != int(bound)):  # NaN is not within
+        raise SloError(f"{_key(*path)} is {_toml(bound)}; allowed: {key.unit.value}")
+    return Limit(".".join(path), key, bound)
 
 
 def _table(content: Any, *path: str) -> Mapping[str, Any]:
@@ -198,30 +196,20 @@ def _unknown(key: str, allowed: Sequence[str]) -> SloError:
     return SloError(f"{key} is not known; allowed: {', '.join(allowed)}")
 
 
-def _wrong(what: str, bound: Any, unit: Unit) -> SloError:
-    return SloError(f"{what} is {_toml(bound)}; allowed: {unit.value}")
-
-
 # Judging.
 def _judged(limit: Limit, measured: Seen) -> Judged:
     key, bound = limit.key, limit.bound
     found = key.find(measured)
-    sign = ">=" if key.least else "<="
     of = f" ({found.of})" if found.of else ""
-    limited = f"{sign} {_shown(bound, key.unit)}"
+    limited = _shown(bound, key.unit, DIGITS)
+    shown = f"{'>=' if key.least else '<='} {limited}"
     if found.value is None:
-        return Judged(limit.what, limited, UNMEASURED + of, met=False)
+        return Judged(limit.what, shown, UNMEASURED + of, met=False)
     met = found.value >= bound if key.least else found.value <= bound
-    return Judged(limit.what, limited, _apart(found.value, limit, met=met) + of, met=met)
-
-
-def _apart(value: float, limit: Limit, *, met: bool) -> str:
-    """``value`` in so many digits that one that misses the limit does not look like it."""
-    for digits in (3, 6):
-        text = _shown(value, limit.key.unit, digits)
-        if met or text != _shown(limit.bound, limit.key.unit, digits):
-            return text
-    return _shown(value, limit.key.unit, 15)
+    measured = _shown(found.value, key.unit)
+    if not met and measured == limited:  # what misses the limit must not look like it
+        measured = _shown(found.value, key.unit, DIGITS)
+    return Judged(limit.what, shown, measured + of, met=met)
 
 
 def _shown(value: float, unit: Unit, digits: int = 3) -> str:
