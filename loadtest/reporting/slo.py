@@ -197,9 +197,9 @@ def _unknown(key: str, allowed: Sequence[str]) -> SloError:
 
 
 # Judging.
-def _judged(limit: Limit, measured: Seen) -> Judged:
+def _judged(limit: Limit, what: Seen) -> Judged:
     key, bound = limit.key, limit.bound
-    found = key.find(measured)
+    found = key.find(what)
     of = f" ({found.of})" if found.of else ""
     limited = _shown(bound, key.unit, DIGITS)
     shown = f"{'>=' if key.least else '<='} {limited}"

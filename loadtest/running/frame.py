@@ -93,7 +93,7 @@ class Frames:
             title=_plain(self._title),
             second=second,
             duration_s=self._duration_s,
-            players=dict(now.players),
+            players=dict(whole.players),  # also of a process that is silent
             rates={name: list(rates) for name, rates in self._rates.items()},
             counts=dict(whole.counts),
             errors=_named(whole.errors),

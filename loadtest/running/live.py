@@ -6,7 +6,7 @@ cannot be written meanwhile is left out. Whatever fails here ends the view, and 
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -29,16 +29,26 @@ KINDS_IN_LINE = 3
 
 
 class LiveView:
-    """Shows a run: ``async with LiveView(...) as view``, then ``view.update`` once a second."""
+    """Shows a run: ``async with LiveView(...) as view``, then ``view.update`` once a second.
+
+    ``written`` is called in the view's thread with each second that the terminal has taken.
+    """
 
     def __init__(
-        self, title: str, duration_s: float, slo: Slo | None = None, *, console: Console | None = None
+        self,
+        title: str,
+        duration_s: float,
+        slo: Slo | None = None,
+        *,
+        console: Console | None = None,
+        written: Callable[[int], None] = lambda _second: None,
     ) -> None:
         self._console = console or Console()
         self._frames = Frames(title, duration_s, slo or Slo(""))
         self._waiting: SimpleQueue[Frame | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="live-view", daemon=True)
         self._lines = Lines()
+        self._written = written
         self.trouble = ""
         """Why there is no view any more, in words."""
 
@@ -86,6 +96,7 @@ class LiveView:
                         self._write_lines(frame)
                     else:
                         self._draw(frame)
+                    self._written(frame.second)
         except Exception as error:  # noqa: BLE001 - as above
             self.trouble = f"{type(error).__name__}: {error}"
 

@@ -63,16 +63,24 @@ def fitted(parts: Sequence[Part], height: int) -> list[Text]:
 
     Where there is no room for all, what matters least is first made short, then left out.
     """
-    kept = [part for part in parts if part.lines]
-    for part in sorted(kept, key=lambda part: -part.rank):
-        over = sum(len(each.lines) for each in kept) - height
-        if over > 0:
-            kept[kept.index(part)] = _shortened(part, max(part.least, len(part.lines) - over))
-            kept = [each for each in kept if each.lines]
-    while sum(len(part.lines) for part in kept) > height:
-        kept.remove(max(kept, key=lambda part: part.rank))
+    wanted = [part for part in parts if part.lines]
+    while _height(kept := _made_short(wanted, height)) > max(0, height):
+        wanted.remove(max(wanted, key=lambda part: part.rank))
     spaced = sum(len(part.lines) + (not part.joined) for part in kept) <= height
     return [line for part in kept for line in ([Text()] * (spaced and not part.joined) + part.lines)]
+
+
+def _made_short(parts: Sequence[Part], height: int) -> list[Part]:
+    kept = list(parts)
+    for part in sorted(parts, key=lambda part: -part.rank):
+        over = _height(kept) - height
+        if over > 0:
+            kept[kept.index(part)] = _shortened(part, max(part.least, len(part.lines) - over))
+    return [part for part in kept if part.lines]
+
+
+def _height(parts: Iterable[Part]) -> int:
+    return sum(len(part.lines) for part in parts)
 
 
 def _shortened(part: Part, room: int) -> Part:

@@ -59,7 +59,9 @@ class Pages:
                 await self.go.wait()
             status = f"{answer} no" if isinstance(answer, int) else "200 OK"
             body = answer.encode() if isinstance(answer, str) else b""
-            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+            )
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -84,5 +86,3 @@ async def serving(*answers: str | int | None) -> AsyncIterator[Pages]:
         pages.go.set()
         server.close()
         await server.wait_closed()
-
-

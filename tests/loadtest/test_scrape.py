@@ -109,9 +109,10 @@ async def test_workers_are_added_together_and_the_latest_loop_is_theirs() -> Non
     second = page(0, cpu=11.0, memory=1e8, connections=41, commit_sum=1.1, commit_count=110, lag_now=0.002)
     second += page(1, cpu=51.0, memory=2e8, connections=52, commit_sum=5.9, commit_count=190, lag_now=0.007)
 
-    assert (await moments(first, second))[1] == ServerMoment(
-        at_ms=2000, cpu=1.0, memory_bytes=3e8, commit_ms=pytest.approx(10.0), loop_lag_ms=7.0, sessions=93
-    )
+    moment = (await moments(first, second))[1]
+
+    assert (moment.cpu, moment.memory_bytes, moment.sessions, moment.loop_lag_ms) == (1.0, 3e8, 93, 7.0)
+    assert moment.commit_ms == pytest.approx(10.0), "100 commits took a second, whoever made them"
 
 
 async def test_one_worker_that_was_started_again_spoils_no_sum() -> None:
@@ -224,9 +225,7 @@ async def test_a_real_node_tells_all_that_is_looked_for(alone: NodeProcess) -> N
     assert 0 <= after.loop_lag_ms < 5_000
 
 
-async def test_real_workers_are_one_node_with_the_sums_of_all(
-    tmp_path: Path, mysql_url: str, redis_url: str
-) -> None:
+async def test_real_workers_are_one_node_with_the_sums_of_all(tmp_path: Path, mysql_url: str, redis_url: str) -> None:
     workers = Workers(tmp_path, mysql_url, redis_url)
     await asyncio.to_thread(workers.start)
     try:

@@ -267,10 +267,16 @@ def test_a_run_so_far_is_judged_by_what_can_be_told_of_it() -> None:
         ("[latency", "is no TOML: "),
         ("[latencies]", "latencies is not known; allowed: latency, errors, requests, players, connections, server, "),
         ("latency = 5", "latency is 5; allowed: a table"),
-        ('[latency."chat.send"]\np98 = 1', 'latency."chat.send".p98 is not known; allowed: p50, p90, p99, p999, longest'),
+        (
+            '[latency."chat.send"]\np98 = 1',
+            'latency."chat.send".p98 is not known; allowed: p50, p90, p99, p999, longest',
+        ),
         ('[latency."chat.send"]\np99.9 = 1', 'latency."chat.send".p99 is a table; allowed: milliseconds, 0 or more'),
-        ("[latency]\nchat.send.p99 = 1", "latency.chat is not known; allowed: \"*\", sign-in, resume, delivery, connect, "),
-        ("[latency.signin]\np99 = 1", "latency.signin is not known; allowed: \"*\", sign-in, "),
+        (
+            "[latency]\nchat.send.p99 = 1",
+            'latency.chat is not known; allowed: "*", sign-in, resume, delivery, connect, ',
+        ),
+        ("[latency.signin]\np99 = 1", 'latency.signin is not known; allowed: "*", sign-in, '),
         ('[latency]\n"chat.send" = 5', 'latency."chat.send" is 5; allowed: a table'),
         ("[latency.sign-in]\np99 = '20 ms'", "latency.sign-in.p99 is '20 ms'; allowed: milliseconds, 0 or more"),
         ("[latency.sign-in]\np99 = -1", "latency.sign-in.p99 is -1; allowed: milliseconds, 0 or more"),
@@ -285,7 +291,10 @@ def test_a_run_so_far_is_judged_by_what_can_be_told_of_it() -> None:
         ("[requests]\nleast = 1", "requests.least is not known; allowed: unanswered, least_per_s"),
         ("[players]\nonline = 99", "players.online is 99; allowed: a share from 0 to 1 (0.01 is 1 %)"),
         ("[server]\nmemory_bytes = 1" + "0" * 400, "server.memory_bytes is 1000"),
-        ("[server]\ncpu = 1", "server.cpu is not known; allowed: memory_bytes, cpu_p99, commit_p99_ms, loop_lag_p99_ms"),
+        (
+            "[server]\ncpu = 1",
+            "server.cpu is not known; allowed: memory_bytes, cpu_p99, commit_p99_ms, loop_lag_p99_ms",
+        ),
         ("[[checker]]\nfindings = 0", "checker is [{'findings': 0}]; allowed: a table"),
     ],
 )
