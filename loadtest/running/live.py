@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.control import Control
 from rich.screen import Screen
 from rich.text import Text
 
@@ -112,8 +113,9 @@ class LiveView:
     def _draw(self, frame: Frame) -> None:
         options = self._console.options
         lines = picture(frame, options.max_width, self._console.height, ascii_only=options.ascii_only)
-        whole = Screen(Text("\n").join(lines))
-        self._console.print(whole, end="")
+        with self._console:  # one write, or the terminal flickers
+            self._console.control(Control.home())
+            self._console.print(Screen(Text("\n").join(lines)), end="")
 
     def _write_lines(self, frame: Frame) -> None:
         for line in self._lines.of(frame):

@@ -16,7 +16,7 @@ from loadtest.figures import Count, Meters, State, Totals
 from loadtest.outcome import Mark, ServerFigures
 from loadtest.reporting.slo import Slo, parse_slo
 from loadtest.running.frame import Frame, Frames
-from loadtest.running.live import LiveView
+from loadtest.running.live import WAITING, LiveView
 from loadtest.running.picture import Part, fitted, picture, sparkline
 from tests.loadtest.seconds import KINDS, NODE, Second, seconds
 
@@ -233,7 +233,11 @@ async def test_a_terminal_gets_a_picture_each_second_and_its_own_screen_back() -
 
     assert text.startswith("\x1b[?1049h")
     assert text.endswith("\x1b[?1049l\x1b[?25h")
-    assert [f"0:0{second} of 5:00" in text for second in (1, 2, 3)] == [True] * 3
+    pictures = text.split("\x1b[H")[2:]
+    assert [f"0:0{second} of 5:00" in each for second, each in enumerate(pictures, 1)] == [True] * 3
+    assert [len(each.splitlines()) for each in pictures] == [50] * 3, (
+        "each from the first line of the screen to the last"
+    )
 
 
 async def test_the_picture_follows_the_size_of_the_terminal() -> None:
@@ -250,7 +254,7 @@ async def test_the_picture_follows_the_size_of_the_terminal() -> None:
         wide = file.getvalue().removeprefix(small)
 
     assert (len(small.splitlines()), len(wide.splitlines())) == (10, 60)
-    assert max(map(len, wide.splitlines())) > 150
+    assert max(len(line.rstrip()) for line in wide.splitlines()) > 150
 
 
 async def test_without_a_terminal_there_is_a_line_every_five_seconds_and_one_for_each_deed() -> None:
@@ -290,12 +294,14 @@ async def test_a_terminal_that_takes_nothing_holds_nobody_up() -> None:
         async with LiveView("evening", 300.0, SLO, console=held, written=written.append) as view:
             for second in seconds(40):
                 view.update(*second)
+            waiting = view._waiting.qsize()
             read = threading.Thread(target=reader.read)
             read.start()
         taken = len(written)
         file.close()
         read.join()
 
+    assert waiting <= WAITING
     assert 0 < taken < 30, "what the terminal did not take is left out"
     assert view.trouble == ""
 

@@ -122,6 +122,7 @@ def test_all_limits_of_a_file_are_judged_in_its_order() -> None:
         "errors.share",
     ]
     assert {line.what for line in lines} >= KEYS.keys()
+    assert [line.what for line in lines].count("checker.findings") == 1
 
 
 # What a limit says.
