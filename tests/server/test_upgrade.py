@@ -193,6 +193,7 @@ def test_one_whom_the_door_refuses_is_told_so_as_by_websockets(fields: Sequence[
     answer = told([written(fields)], compression=False, refusal=REFUSAL)
 
     assert bytes(cast("bytes", answer[0])).startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert same(written(fields), compression=False, refusal=REFUSAL)
     assert same(written(fields) + frame(PING), compression=False, refusal=REFUSAL)
 
 
