@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
             return False
         refusal = self._door.answer(self, upgrade.asked)
         if refusal is None:
-            self._transport.write(upgrade.granted())
+            self._transport.write(upgrade.granted(self._loop.time()))
             self._disarm()
             self._enter(upgrade.wire)
         else:

@@ -9,6 +9,7 @@ websockets', with its answers and limits.
 import re
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from typing import NamedTuple
 
 from websockets.datastructures import Headers
@@ -28,7 +29,7 @@ _FIELD = re.compile(r"([-!#$%&'*+.^_`|~0-9A-Za-z]++): ([!-~]++(?: [!-~]++)*+)\r\
 _REQUEST = re.compile(rf"{re.escape(_LINE)}(?:{_FIELD.pattern})++\r\n")
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _CONNECTION = ("upgrade", "keep-alive, upgrade")
-_NEVER = ("content-length", "transfer-encoding")
+_NEVER = frozenset({"content-length", "transfer-encoding"})
 _EXTENSIONS = "sec-websocket-extensions"
 
 
@@ -51,13 +52,19 @@ class Upgrade(NamedTuple):
     wire: Wire
     subprotocol: str | None
 
-    def granted(self) -> bytes:
-        """The answer that ends the handshake."""
+    def granted(self, now: float) -> bytes:
+        """The answer that ends the handshake. ``now``: seconds of any clock, by which the date is looked up anew."""
         chosen = "" if self.subprotocol is None else f"Sec-WebSocket-Protocol: {self.subprotocol}\r\n"
         return (
-            f"HTTP/1.1 101 Switching Protocols\r\nDate: {formatdate(usegmt=True)}\r\n"
+            f"HTTP/1.1 101 Switching Protocols\r\nDate: {_date(int(now))}\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_key(self.key)}\r\n{chosen}\r\n"
         ).encode()
+
+
+@lru_cache(maxsize=1)
+def _date(_second: int) -> str:
+    """The ``Date`` (RFC 9110, section 6.6.1), once a second: to write it takes as long as to read the request."""
+    return formatdate(usegmt=True)
 
 
 def plain_upgrade(request: bytes, *, compression: bool) -> Upgrade | None:
@@ -85,7 +92,7 @@ def _granted(fields: Mapping[str, str]) -> Upgrade | None:
         or get("connection", "").lower() not in _CONNECTION
         or get("sec-websocket-version") != "13"
         or _KEY.fullmatch(key) is None
-        or any(name in fields for name in _NEVER)
+        or not _NEVER.isdisjoint(fields)
     ):
         return None
     offered = get("sec-websocket-protocol")

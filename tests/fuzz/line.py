@@ -69,6 +69,10 @@ class Wall(asyncio.Transport):
 class Timers:
     """As much of a loop as a connection uses: what it wants later never comes, what it wants soon comes at once."""
 
+    def time(self) -> float:
+        """It stands still."""
+        return 0.0
+
     def call_later(self, _delay: float, _callback: Callable[..., None], *_args: Any) -> "Timers":
         return self
 

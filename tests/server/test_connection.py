@@ -105,6 +105,9 @@ class Timers:
     def __init__(self) -> None:
         self.waiting: list[tuple[float, Callable[[], None]]] = []
 
+    def time(self) -> float:
+        return 0.0
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> "Timers":
         self.waiting.append((delay, callback))
         self._last = self.waiting[-1]

@@ -180,12 +180,14 @@ def test_what_is_plain_is_granted_word_for_word_as_by_websockets() -> None:
         assert same(request, compression=False)
 
 
-def test_the_answer_has_the_date_of_now() -> None:
+def test_the_answer_has_the_date_of_that_second(monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade = plain_upgrade(written(NET), compression=False)
     assert upgrade is not None
-    day = rb"\r\nDate: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\r\n"  # RFC 9110, section 5.6.7
+    looked_up = iter(("Thu, 26 Nov 2026 10:00:00 GMT", "Thu, 26 Nov 2026 10:00:01 GMT"))
+    monkeypatch.setattr("server.upgrade.formatdate", lambda *, usegmt: usegmt and next(looked_up))
 
-    assert re.search(day, upgrade.granted())
+    said = [DATE.findall(upgrade.granted(now)) for now in (1_000.1, 1_000.9, 1_001.0)]
+    assert said == [[b"Date: Thu, 26 Nov 2026 10:00:0%d GMT" % second] for second in (0, 0, 1)]
 
 
 @pytest.mark.parametrize("fields", CLIENTS.values(), ids=CLIENTS)
