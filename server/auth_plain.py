@@ -52,7 +52,7 @@ class PlainToken(Struct, frozen=True):
         if not jwt.get_algorithm_by_name(key.alg).verify(self.signed, key.public, self.signature):
             raise NotAuthenticated
         try:
-            claims = json.loads(self.claims)  # as PyJWT does: two readers that differ about a token are a hole
+            claims = json.loads(self.claims.decode())  # with what PyJWT reads it: two that differ about it are a hole
         except (ValueError, RecursionError):
             return None
         if not isinstance(claims, dict) or not isinstance(claims.get("sub"), str) or claims.get("exp") is None:
