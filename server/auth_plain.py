@@ -8,7 +8,7 @@ as a whole; what is taken here, PyJWT would take.
 
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import Any
 
 import jwt
@@ -19,6 +19,7 @@ from protocol.errors import NotAuthenticated
 from server.auth_keys import AuthKey
 
 _PARTS = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_STANDARD = bytes.maketrans(b"-_", b"+/")  # base64url to base64 (RFC 4648, section 5)
 
 
 class _Header(Struct, forbid_unknown_fields=True):
@@ -76,7 +77,8 @@ def plain_token(token: str) -> PlainToken | None:
 
 def _decoded(part: bytes) -> bytes:
     """Raises ValueError where ``part`` is not the one way to write its bytes (RFC 4648, section 3.5)."""
-    decoded = urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-    if urlsafe_b64encode(decoded).rstrip(b"=") != part:
+    padded = part.translate(_STANDARD) + b"=" * (-len(part) % 4)
+    decoded = a2b_base64(padded)
+    if b2a_base64(decoded, newline=False) != padded:
         raise ValueError("bits that mean nothing")
     return decoded
