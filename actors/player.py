@@ -31,6 +31,7 @@ from storage import Migration, Upsert
 MAX_SESSIONS = 5  # live sessions of a player; one more closes the one that was opened first
 LATE_MS = 30_000  # by which a sign-in may come late, longer than it is tried; past that the nodes' clocks disagree
 DAY_MS = 86_400_000
+_VERSION = re.compile(r"v?(\d{1,5})(?:\.(\d{1,5}))?(?:\.(\d{1,5}))?(?:[.+-].*)?", re.ASCII)
 PLAYERS = """
 CREATE TABLE players (
     player VARCHAR(64) NOT NULL PRIMARY KEY,
@@ -327,7 +328,7 @@ def note_guild(ctx: Context, guild: str | None) -> None:
 
 def app_order(version: str) -> int:
     """A number that orders versions as ``1.4.2``: three parts, each up to 99,999; 0 for what has no such form."""
-    parts = re.fullmatch(r"v?(\d{1,5})(?:\.(\d{1,5}))?(?:\.(\d{1,5}))?(?:[.+-].*)?", version, re.ASCII)
+    parts = _VERSION.fullmatch(version)
     if parts is None:
         return 0
     major, minor, patch = (int(part or 0) for part in parts.groups())

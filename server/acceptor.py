@@ -153,12 +153,14 @@ class Acceptor:
             self._loop.add_reader(listener, self._take, listener)
 
     async def _open(self, taken: socket.socket, peer: str) -> None:
+        entrance, address = self._entrance, peer
         try:
-            async with asyncio.timeout(ENTRY_S) as entry:
-                address = await self._address(taken, peer)
-                if self._entrance.tls is not None:
-                    await self._open_tls(self._entrance.tls, taken, address, entry)
-                    return
+            if entrance.proxies is not None or entrance.tls is not None:  # there is something to wait for
+                async with asyncio.timeout(ENTRY_S) as entry:
+                    address = await self._address(taken, peer)
+                    if entrance.tls is not None:
+                        await self._open_tls(entrance.tls, taken, address, entry)
+                        return
             await self._loop.connect_accepted_socket(lambda: self._make(Arrival(address, admitted=False)), taken)
         except BadHeader as error:
             log.warning("gateway.bad_proxy_header", proxy=peer, reason=str(error))

@@ -18,6 +18,7 @@ from actors.account_state import Presented
 from actors.runtime.clock import Clock
 from protocol.errors import NotAuthenticated, TokenExpired, Unavailable
 from server.auth_keys import AuthKey, KeySet, load_keys
+from server.auth_plain import plain_token
 from server.config import Auth, ConfigError
 
 LEEWAY_S = 30  # clocks of game servers that issue tokens differ; exp is not stretched
@@ -101,18 +102,24 @@ class Tokens:
         if len(token) > TOKEN_CHARS or not token.isascii():
             raise NotAuthenticated
         try:
-            key = self._key_of(_kid_of(token))
-            claims: dict[str, Any] = jwt.decode(
+            return self._identity(self._claims(token))
+        except jwt.InvalidTokenError:
+            raise NotAuthenticated from None
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        auth, plain = self._auth, plain_token(token)
+        key = self._key_of(plain.kid if plain is not None else _kid_of(token))
+        claims = plain.claims_by(key, issuer=auth.issuer, audience=auth.audience) if plain is not None else None
+        if claims is None:
+            claims = jwt.decode(
                 token,
                 key.public,
                 algorithms=[key.alg],
                 options=self._options,  # type: ignore[arg-type]
-                audience=self._auth.audience,
-                issuer=self._auth.issuer,
+                audience=auth.audience,
+                issuer=auth.issuer,
             )
-        except jwt.InvalidTokenError:
-            raise NotAuthenticated from None
-        return self._identity(claims)
+        return claims
 
     def mint(self, player: str, *, name: str | None = None, ttl_s: int | None = None) -> AccessToken:
         """Issue a token that is good for ``ttl_s`` seconds, else for ``auth.access_token_s``.

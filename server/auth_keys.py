@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jwt
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -106,6 +107,7 @@ def _load(key: Key) -> AuthKey:
             )
         if secret == DEV_SECRET:
             raise ConfigError(f"auth.keys: the secret of key {key.kid} is the public one of development mode")
+        _refuse_public(key, secret)
         return AuthKey(key.kid, key.alg, secret, secret)
     private_text = _text(key, "private_key", key.private_key, key.private_key_file)
     public_text = _text(key, "public_key", key.public_key, key.public_key_file)
@@ -117,6 +119,16 @@ def _load(key: Key) -> AuthKey:
         allowed = f"RSA of {RSA_BITS} bits or more" if key.alg == "RS256" else "Ed25519"
         raise ConfigError(f"auth.keys: key {key.kid} does not fit {key.alg}; allowed: {allowed}")
     return AuthKey(key.kid, key.alg, public, private)
+
+
+def _refuse_public(key: Key, secret: bytes) -> None:
+    """A key that others may have is no secret, and whoever has it could sign: PyJWT knows one when it sees it."""
+    try:
+        jwt.get_algorithm_by_name(key.alg).prepare_key(secret)
+    except InvalidKeyError:
+        raise ConfigError(
+            f"auth.keys: the secret of key {key.kid} is a key of another kind or a certificate; allowed: random bytes"
+        ) from None
 
 
 def _text(key: Key, name: str, inline: Secret | str | None, path: str | None) -> str | None:

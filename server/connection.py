@@ -1,11 +1,14 @@
 """One socket: the RFC is websockets' Sans-I/O protocol, the reading and writing are asyncio's.
 
-    transport -> data_received -> whole frames -> plain ones ------------------> Peer.message
-                                              -> others -> StrictFraming -----> Peer.message, Peer.heard
+    transport -> data_received -> upgrade request -> a plain one -> plain_upgrade ----> Door
+                                                  -> another one -> StrictProtocol --> Door
+                               -> whole frames -> plain ones ------------------> Peer.message
+                                               -> others -> StrictFraming -----> Peer.message, Peer.heard
     Peer -> send (whole frames) -> transport
 
 Nearly all that a client sends is a message in one masked frame (plain). Those are opened here, in a tenth of the time;
 control frames, fragments, extensions and whatever breaks a rule are the protocol's, which is given whole frames only.
+Likewise a plain upgrade request is answered here (server/upgrade.py).
 
 No task and no queue for a connection; what is written here is bounded by whoever calls ``send``.
 """
@@ -16,15 +19,13 @@ import socket
 from typing import Protocol, cast
 
 import structlog
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from protocol import CloseCode, Wire
 from server.acceptor import Arrival
+from server.upgrade import SUBPROTOCOLS, Asked, asked, plain_upgrade, select_subprotocol
 from server.websocket import StrictFraming, StrictProtocol, is_text
 
 try:
@@ -40,7 +41,6 @@ CLOSING_S = 2.0  # for the peer to answer a close frame; then the socket is cut
 LATE_BYTES = 16_384  # read from a peer that has been told to go; past that it may shout, nobody listens
 HEADER_BYTES = 14  # of a frame, at most (RFC 6455, section 5.2)
 END_OF_REQUEST = b"\r\n\r\n"
-SUBPROTOCOLS = {Subprotocol(wire.subprotocol): wire for wire in Wire}
 _QUIET = logging.getLogger("guildhall.websockets")
 _QUIET.setLevel(logging.WARNING)  # its debug lines would carry message texts
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
@@ -75,12 +75,12 @@ class Door(Protocol):
         """A refusal for a new socket from ``address``, before it has said anything."""
         ...
 
-    def answer(self, connection: "Connection", request: Request) -> Response | None:
-        """A plain HTTP answer to ``request``; None to go on with the upgrade. The request may say whose the connection
+    def answer(self, connection: "Connection", asked: Asked) -> Response | None:
+        """A plain HTTP answer to a request; None to go on with the upgrade. The request may say whose the connection
         is: then ``connection.address`` is another one from here on."""
         ...
 
-    def opened(self, connection: "Connection", request: Request, wire: Wire) -> Peer:
+    def opened(self, connection: "Connection", wire: Wire) -> Peer:
         """The upgrade is done; returns who listens from now on."""
         ...
 
@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_admitted",
         "_binary",
+        "_compression",
         "_door",
         "_fragments",
         "_late_bytes",
@@ -106,6 +107,7 @@ class Connection(asyncio.Protocol):
         "_request_tail",
         "_timer",
         "_transport",
+        "_upgraded",
         "_ws",
         "address",
         "open",
@@ -134,11 +136,11 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._loop = loop
         self._max_bytes = max_bytes
-        self._ws: StrictFraming | None = StrictProtocol(
-            select_subprotocol=_select, max_size=max_bytes, logger=_QUIET, compression=compression
-        )
-        """None from the upgrade to the first frame that is not plain: it holds all headers, 3 KB, and most connections
-        need it no more."""
+        self._compression = compression
+        self._ws: StrictFraming | None = None
+        """None as long as all that comes is plain, and from the upgrade to the first frame that is not: it holds all
+        headers, 3 KB, and most connections need it no more."""
+        self._upgraded = False
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
         self._partial: bytearray | None = None
@@ -170,9 +172,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._request_tail is not None:
-            end = self._end_of_request(self._request_tail, data)
-            self._take(data[:end])
-            data = data[end:]
+            data = self._request(self._request_tail, data)
         if self._partial is not None:
             self._partial += data
             self._missing -= len(data)
@@ -246,16 +246,36 @@ class Connection(asyncio.Protocol):
             self._admitted = False
             self._door.gone(self)
 
-    def _end_of_request(self, tail: bytes, data: bytes) -> int:
-        """How much of ``data`` belongs to the upgrade request. Frames may follow in the same packet: they are not to be
-        parsed, and a ping is not to be answered, before the request is."""
+    def _request(self, tail: bytes, data: bytes) -> bytes:
+        """Take what belongs to the upgrade request; returns the rest. Frames may follow in the same packet: they are
+        not to be parsed, and a ping is not to be answered, before the request is."""
         seen = tail + data
         found = seen.find(END_OF_REQUEST)
         if found < 0:
             self._request_tail = seen[1 - len(END_OF_REQUEST) :]
-            return len(data)
+            self._take(data)
+            return b""
         self._request_tail = None
-        return found + len(END_OF_REQUEST) - len(tail)
+        end = found + len(END_OF_REQUEST) - len(tail)
+        if tail or self._ws is not None or not self._upgrade_plain(data[:end]):
+            self._take(data[:end])
+        return data[end:]
+
+    def _upgrade_plain(self, request: bytes) -> bool:
+        """Answer a request that came whole and plain; False where it is for websockets."""
+        upgrade = plain_upgrade(request, compression=self._compression)
+        if upgrade is None or self._transport is None:
+            return False
+        refusal = self._door.answer(self, upgrade.asked)
+        if refusal is None:
+            self._transport.write(upgrade.granted(self._loop.time()))
+            self._disarm()
+            self._enter(upgrade.wire)
+        else:
+            self._respond(refusal)
+            self._disarm()
+            self._write_protocol()  # and wait for the peer to hang up
+        return True
 
     def _frames(self, data: bytes) -> bytes:
         """Take whole frames for as long as the connection is open; returns what is not looked at here: it came after
@@ -304,23 +324,29 @@ class Connection(asyncio.Protocol):
         self._write_protocol()
 
     def _protocol(self) -> StrictFraming:
-        if self._ws is None:
+        if self._ws is None and self._upgraded:
             self._ws = StrictFraming(SERVER, state=State.OPEN, max_size=self._max_bytes, logger=_QUIET)
+        elif self._ws is None:
+            self._ws = StrictProtocol(
+                select_subprotocol=select_subprotocol,
+                max_size=self._max_bytes,
+                logger=_QUIET,
+                compression=self._compression,
+            )
         return self._ws
 
     def _respond(self, response: Response) -> None:
-        assert isinstance(self._ws, StrictProtocol)
-        self._ws.send_response(response)
+        ws = self._protocol()
+        assert isinstance(ws, StrictProtocol)
+        ws.send_response(response)
         self._write_protocol()
 
     def _upgrade(self, request: Request) -> None:
         ws = self._ws
         assert isinstance(ws, StrictProtocol)
-        response = self._door.answer(self, request) or ws.accept(request)
+        response = self._door.answer(self, asked(request)) or ws.accept(request)
         self._respond(response)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
         if response.status_code != 101:
             return
         offered = request.headers.get_all("Sec-WebSocket-Protocol")
@@ -330,10 +356,15 @@ class Connection(asyncio.Protocol):
             return
         assert wire is not None
         self.window_bits = ws.window_bits
-        self._ws = None
+        self._enter(wire)
         if ws.extensions:
             self._protocol().extensions = ws.extensions
-        self._peer = self._door.opened(self, request, wire)
+
+    def _enter(self, wire: Wire) -> None:
+        """The upgrade is done."""
+        self._upgraded = True
+        self._ws = None
+        self._peer = self._door.opened(self, wire)
         self.open = True
 
     def _frame(self, frame: Frame) -> None:
@@ -378,6 +409,11 @@ class Connection(asyncio.Protocol):
         elif ws.close_expected():
             self._arm(CLOSING_S)
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self, seconds: float) -> None:
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, self.abort)
@@ -396,28 +432,3 @@ def frame_bytes(data: bytes, at: int) -> int:
     if len(data) - at < 2 + more:
         return 2 + more
     return header + more + int.from_bytes(data[at + 2 : at + 2 + more])
-
-
-def plain_response(status: int, phrase: str, body: str, **headers: str) -> Response:
-    """A small HTTP answer of the gateway port itself; the connection is closed after it."""
-    content = body.encode()
-    fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(
-        status,
-        phrase,
-        Headers(
-            {
-                "Content-Type": "text/plain; charset=utf-8",
-                "Content-Length": str(len(content)),
-                "Connection": "close",
-                **fields,
-            }
-        ),
-        content,
-    )
-
-
-def _select(_protocol: ServerProtocol, offered: "object") -> Subprotocol | None:
-    """The first of the client's list that is known (PROTOCOL.md, Transport)."""
-    assert isinstance(offered, list | tuple)
-    return next((name for name in offered if name in SUBPROTOCOLS), None)

@@ -9,7 +9,7 @@ from secrets import token_urlsafe
 
 import structlog
 from msgspec import Struct
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from actors.player import SessionClose
 from actors.runtime import (
@@ -29,7 +29,7 @@ from actors.runtime.node import Node
 from protocol import CloseCode, Codec, ServerSession, Wire
 from server.acceptor import Acceptor, Arrival, Entrance
 from server.config import Gateway as GatewayConfig
-from server.connection import Connection, Peer, plain_response
+from server.connection import Connection, Peer
 from server.forwarded import Proxies
 from server.limits import RateLimits, session_limits
 from server.node_limits import NodeLimits
@@ -37,6 +37,7 @@ from server.origins import Origins
 from server.outbound_total import OutboundTotal
 from server.session import Session, SessionOptions
 from server.tls import Certificate
+from server.upgrade import Asked, plain_response
 from server.welcome import Welcomer
 
 log = structlog.get_logger()
@@ -181,17 +182,17 @@ class Gateway:
         refusal = limits.admission.admit(self._parts.clock.monotonic(), named)
         return (refusal.reason, refusal.retry_after_s) if refusal else None
 
-    def answer(self, connection: Connection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
+    def answer(self, connection: Connection, asked: Asked) -> Response | None:
+        path = asked.path.partition("?")[0]
         if path == "/healthz":
             return plain_response(200, "OK", "ok\n")
         if path != "/ws":
             return plain_response(404, "Not Found", "players connect to /ws\n")
-        if not self._origins.may_connect(request.headers.get_all("Origin"), request.headers.get_all("Host")):
+        if not self._origins.may_connect(asked.origins, asked.hosts):
             return plain_response(403, "Forbidden", "this origin may not connect\n")
-        return self._name(connection, request.headers.get_all("X-Forwarded-For"))
+        return self._name(connection, asked.forwarded)
 
-    def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
+    def opened(self, connection: Connection, wire: Wire) -> Peer:
         parts = self._parts
         machine = ServerSession(
             parts.codec,
@@ -225,7 +226,7 @@ class Gateway:
         if self._connections.pop(connection, None) is not None:
             self._meters.connections -= 1
 
-    def _name(self, connection: Connection, forwarded: list[str]) -> Response | None:
+    def _name(self, connection: Connection, forwarded: Sequence[str]) -> Response | None:
         """Find out whose a connection is that a trusted proxy has made; a refusal where the client has too many."""
         parts = self._parts
         if not parts.proxies.trusts(connection.address):

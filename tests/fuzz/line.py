@@ -16,8 +16,8 @@ from websockets.protocol import State
 
 from protocol import CloseCode, Wire
 from server.acceptor import Arrival
-from server.connection import SUBPROTOCOLS, Connection, Door, Peer, plain_response
-from server.connection import _select as choose
+from server.connection import Connection, Door, Peer
+from server.upgrade import SUBPROTOCOLS, Asked, asked, plain_response, select_subprotocol
 from server.websocket import StrictProtocol
 
 MAX_BYTES = 1_000  # of a message: small, so that small streams go past it
@@ -69,6 +69,10 @@ class Wall(asyncio.Transport):
 class Timers:
     """As much of a loop as a connection uses: what it wants later never comes, what it wants soon comes at once."""
 
+    def time(self) -> float:
+        """It stands still."""
+        return 0.0
+
     def call_later(self, _delay: float, _callback: Callable[..., None], *_args: Any) -> "Timers":
         return self
 
@@ -107,10 +111,10 @@ class Hall:
     def admit(self, address: str) -> Response | None:
         return None
 
-    def answer(self, connection: Connection | None, request: Request) -> Response | None:
-        return None if request.path == "/ws" else plain_response(404, "Not Found", "no\n")
+    def answer(self, connection: Connection | None, asked: Asked) -> Response | None:
+        return None if asked.path == "/ws" else plain_response(404, "Not Found", "no\n")
 
-    def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
+    def opened(self, connection: Connection, wire: Wire) -> Peer:
         self.wires.append(wire)
         return self.ear
 
@@ -145,7 +149,7 @@ class Plain:
     def __init__(self) -> None:
         self.hall, self.wall = Hall(), Wall()
         self.ear: Ear | None = None
-        self.ws = StrictProtocol(select_subprotocol=choose, max_size=MAX_BYTES, compression=False)
+        self.ws = StrictProtocol(select_subprotocol=select_subprotocol, max_size=MAX_BYTES, compression=False)
         self._parts: list[bytes] = []
         self._kind = ""
 
@@ -182,7 +186,7 @@ class Plain:
                 self.wall.write_eof()
 
     def _upgrade(self, request: Request) -> None:
-        self.ws.send_response(self.hall.answer(None, request) or self.ws.accept(request))
+        self.ws.send_response(self.hall.answer(None, asked(request)) or self.ws.accept(request))
         if self.ws.state is not State.OPEN:
             return
         if self.ws.subprotocol is None and "Sec-WebSocket-Protocol" in request.headers:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from protocol import CloseCode, Wire
 from server.acceptor import Arrival
-from server.connection import CLOSING_S, HANDSHAKE_S, LATE_BYTES, Connection, Peer, plain_response
+from server.connection import CLOSING_S, HANDSHAKE_S, LATE_BYTES, Connection, Peer
+from server.upgrade import Asked, plain_response
 
 MAX_BYTES = 65_536
 UPGRADE = (
@@ -88,10 +89,10 @@ class Hall:
     def admit(self, address: str) -> Response | None:
         return self.refusal
 
-    def answer(self, connection: Connection, request: Request) -> Response | None:
-        return None if request.path == "/ws" else plain_response(404, "Not Found", "no\n")
+    def answer(self, connection: Connection, asked: Asked) -> Response | None:
+        return None if asked.path == "/ws" else plain_response(404, "Not Found", "no\n")
 
-    def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
+    def opened(self, connection: Connection, wire: Wire) -> Peer:
         return self.ear
 
     def gone(self, connection: Connection) -> None:
@@ -103,6 +104,9 @@ class Timers:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return 0.0
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> "Timers":
         self.waiting.append((delay, callback))

@@ -124,7 +124,7 @@ class Line:
             self._to_client(self._hang_up, ABNORMAL, "")
             return
         self._open = self._taken = True
-        self._peer = gateway.opened(connection, cast("Any", None), self._client.wire)
+        self._peer = gateway.opened(connection, self._client.wire)
         self._to_client(self._opened)
 
     def _take(self, payload: bytes) -> None:

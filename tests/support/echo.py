@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from protocol import Wire
 from server.acceptor import Acceptor, Arrival
 from server.connection import Connection, Door, Peer
 from server.framing import frame
+from server.upgrade import Asked
 
 Connects = Callable[[Door, asyncio.AbstractEventLoop, int, Arrival], Connection]
 """What makes a connection; ``Connection`` itself, or another class that is to be as good."""
@@ -41,10 +42,10 @@ class EchoDoor:
     def admit(self, address: str) -> Response | None:
         return None
 
-    def answer(self, connection: Connection, request: Request) -> Response | None:
+    def answer(self, connection: Connection, asked: Asked) -> Response | None:
         return None
 
-    def opened(self, connection: Connection, request: Request, wire: Wire) -> Peer:
+    def opened(self, connection: Connection, wire: Wire) -> Peer:
         self.inside.add(connection)
         return Echo(connection)
 
