@@ -77,11 +77,10 @@ class Network(Struct, frozen=True, kw_only=True):
 _PERFECT = Network()
 
 # Bandwidth and round trips: WebPageTest's connectivity profiles (connectivity.ini): Cable 28 ms, LTE 12 Mbps and 70 ms,
-# 3G 1.6 Mbps, 768 kbps and 300 ms, Edge 240 and 200 kbps and 840 ms. Wi-Fi's bandwidth (40 and 33 Mbps), and "Very Bad
-# Network" (1 Mbps, 500 ms, 10 % loss): Apple's Network Link Conditioner. Jitter, and the loss of 3G (0.5 %) and
-# Edge (1 %): Loadero's network conditions. Loss of Wi-Fi (0.2 %) and 4G (0.5 %): Codavel, "Real-world latency and
-# packet loss". Everything else, how often things happen above all, is chosen here, so that a run of five minutes sees
-# each of them.
+# 3G 1.6 Mbps, 768 kbps and 300 ms, Edge 240 and 200 kbps and 840 ms. Jitter, and the loss of 3G (0.5 %) and Edge (1 %):
+# Loadero's network conditions. Loss of Wi-Fi (0.2 %) and 4G (0.5 %): Codavel, "Real-world latency and packet loss".
+# "hostile" is worse than any of them on purpose. Everything else, how often things happen above all, is chosen here, so
+# that a run of five minutes sees each of them.
 _WIFI = Network(
     latency_ms=14, jitter_ms=5, loss=0.002, down_kbps=40_000, up_kbps=33_000, connect_trips=3, clock_drift=0.0001
 )

@@ -79,6 +79,8 @@ class Player:
         self._answers: dict[str, tuple[asyncio.Future[Reply], str, float]] = {}
         self._awaited: dict[str, asyncio.Future[Event]] = {}
         self._online: asyncio.Future[None] = self._loop.create_future()
+        self._signed_in = False
+        """Whether this session has been welcomed."""
         self._due: float | None = None
         self._rested_at = 0.0
         """When the player's own last pause was over: what was meant before is late by the player's own doing."""
@@ -203,6 +205,7 @@ class Player:
     # Inside.
     async def _play(self, due: float) -> None:
         self._online = self._loop.create_future()
+        self._signed_in = False
         self._due = due
         self._move(State.CONNECTING)
         self._phone.start()
@@ -285,14 +288,16 @@ class Player:
 
     def _welcomed(self) -> None:
         now, meters = time.monotonic(), self._hall.meters
-        if self._online.done():
+        if self._signed_in:
             meters.counts[Count.RESUMED] += 1
             if self._lost_at is not None:
                 meters.took(RESUME, now - self._lost_at)
         else:
             meters.counts[Count.SIGN_INS] += 1
             meters.took(SIGN_IN, now - self._take_due())
-            self._online.set_result(None)
+            self._signed_in = True
+            if not self._online.done():
+                self._online.set_result(None)
         self._lost_at = None
         self._move(State.ONLINE)
 
@@ -304,7 +309,7 @@ class Player:
         meters.closes[str(code)] += 1
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-        if self._online.done():
+        if self._signed_in:
             self._move(State.AWAY)
 
     def _blocked(self, reason: str) -> None:

@@ -11,4 +11,20 @@ async def direct(stage: Stage) -> None:
     await stage.replace_nodes()
 
 
-SCENARIO = Scenario(play=evening.play, direct=direct, duration_s=90.0, networks=evening.SCENARIO.networks)
+SLO = """
+[latency.resume]
+p99 = 5000
+longest = 15000
+[latency.delivery]
+p99 = 2000
+[requests]
+unanswered = 0
+[players]
+online = 0.95
+online_at_end = 0.99
+refused = 0
+failed = 0
+"""
+"""Nobody is away for longer than a reconnect takes, and everybody comes back."""
+
+SCENARIO = Scenario(play=evening.play, direct=direct, duration_s=90.0, networks=evening.SCENARIO.networks, slo=SLO)

@@ -46,8 +46,27 @@ async def play(me: Player) -> None:
         )
 
 
+SLO = """
+[latency."*"]
+p99 = 500
+[latency.delivery]
+p99 = 1000
+[latency.sign-in]
+p99 = 3000
+[errors]
+share = 0.001
+[requests]
+unanswered = 0
+[players]
+online = 0.98
+refused = 0
+failed = 0
+"""
+"""As a player has it: on mobile networks, which lose one message in 200 for a quarter of a second or more."""
+
 SCENARIO = Scenario(
     play=play,
+    slo=SLO,
     session_s=lognormal(600.0, 1.0),
     pause_s=exponential(60.0),
     networks={"wifi": 0.6, "4g": 0.35, "3g": 0.05},

@@ -18,6 +18,21 @@ async def play(me: Player) -> None:
             await me.ask("guild.get", guild=guild)
 
 
+SLO = """
+[latency.sign-in]
+p99 = 5000
+[latency."*"]
+p99 = 1000
+[errors]
+share = 0.01
+[requests]
+unanswered = 0
+[players]
+online = 0.95
+refused = 0
+failed = 0
+"""
+
 SCENARIO = Scenario(
     play=play,
     players=500,
@@ -26,4 +41,5 @@ SCENARIO = Scenario(
     session_s=lognormal(120.0, 1.0),
     pause_s=exponential(20.0),
     networks={"wifi": 0.5, "4g": 0.4, "3g": 0.1},
+    slo=SLO,
 )

@@ -15,9 +15,22 @@ async def play(me: Player) -> None:
             await me.ask("chat.history", channel=channel, limit=20)
 
 
+SLO = """
+[latency."chat.send"]
+p50 = 1000
+[requests]
+unanswered = 0
+[players]
+online = 0.8
+refused = 0
+failed = 0
+"""
+"""Slow is what such networks are. That nothing is lost is the judge's to say."""
+
 SCENARIO = Scenario(
     play=play,
     duration_s=120.0,
     networks={"subway": 0.5, "commuter": 0.2, "background": 0.1, "edge": 0.1, "hostile": 0.1},
     patience_s=90.0,
+    slo=SLO,
 )

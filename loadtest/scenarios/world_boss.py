@@ -35,4 +35,17 @@ async def direct(stage: Stage) -> None:
     await stage.announce("The world boss is defeated.")
 
 
-SCENARIO = Scenario(play=play, direct=direct, ramp_s=15.0, networks={"wifi": 0.6, "4g": 0.4})
+SLO = """
+[latency."*"]
+p99 = 1000
+[latency.delivery]
+p99 = 2000
+[requests]
+unanswered = 0
+[players]
+online = 0.98
+refused = 0
+failed = 0
+"""
+
+SCENARIO = Scenario(play=play, direct=direct, ramp_s=15.0, networks={"wifi": 0.6, "4g": 0.4}, slo=SLO)
