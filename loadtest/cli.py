@@ -137,6 +137,7 @@ def _plan(given: argparse.Namespace, command: str) -> tuple[Plan, Slo]:
         replace=given.replace,
         check=not given.no_check,
         history=given.history,
+        evidence=given.report.parent,
         command=command,
     )
     if plan.ramp_s >= plan.duration_s:

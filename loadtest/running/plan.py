@@ -45,7 +45,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     check: bool = True
     """Whether to record the history and judge it."""
     history: Path | None = None
-    """Where to keep it; None: only while it is needed, or if something was found."""
+    """Where to keep it; None: only while it is needed, or in ``evidence`` if something was found."""
+    evidence: Path
+    """Folder of the report."""
     command: str = ""
 
     def run_name(self, now: datetime) -> str:

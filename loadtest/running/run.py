@@ -179,7 +179,7 @@ class Run:
             verdict = self._verdict = check(self._merged(folder))
         kept = self.plan.history
         if kept is None and not verdict.good:
-            kept = Path(f"loadtest-{self._name}-history.jsonl")
+            kept = self.plan.evidence / f"loadtest-{self._name}-history.jsonl"
         if kept is not None:
             write_history(kept, self._merged(folder))
             self._history = str(kept)

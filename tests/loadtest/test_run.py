@@ -113,8 +113,9 @@ def test_a_server_that_withholds_one_event_in_many_is_caught_and_the_event_named
     assert finding.topic.startswith(("chat:guild:", "guild:"))
     assert finding.expected.startswith("event ")
     assert finding.topic in done.said
-    assert Path(ROOT / done.outcome.history).is_file()
-    Path(ROOT / done.outcome.history).unlink()
+    kept = Path(done.outcome.history)
+    assert kept.parent == tmp_path
+    assert '"chat.message"' in kept.read_text()
 
 
 # A run that did not happen is never green.
