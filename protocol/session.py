@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from msgspec import Struct
 
@@ -40,12 +40,14 @@ class SessionState(Enum):
     CLOSED = "closed"
 
 
+@final
 class Answer(Struct, frozen=True):
     """Send this reply; nothing else is to be done."""
 
     reply: Pong | ErrorReply
 
 
+@final
 class Close(Struct, frozen=True):
     """End the connection with this code and reason; it is CLOSED for this session already."""
 
@@ -97,6 +99,7 @@ class ServerSession:
         "_silence_s",
         "_strikes",
         "state",
+        "tags",
         "wire",
     )
 
@@ -112,6 +115,7 @@ class ServerSession:
     ) -> None:
         self.wire = wire
         self.state = SessionState.AWAITING_HELLO
+        self.tags = codec.tags
         self._codec = codec
         self._now_ms = now_ms
         self._new_trace = new_trace

@@ -239,15 +239,15 @@ class Host:
             self._refuse_all()
             return
         now_ms = self._clock.now_ms()
-        until = self.monotonic() + ROUND_S
+        clock = self.monotonic()
+        until = clock + ROUND_S
         try:
             for _ in range(len(ready)):
                 activation = ready.popleft()
-                activation.queued = False
-                if activation.run(TURNS_PER_ROUND, now_ms, until):
-                    activation.queued = True
+                clock = activation.run(TURNS_PER_ROUND, now_ms, clock, until)
+                if activation.queued:
                     ready.append(activation)
-                if self.monotonic() > until:
+                if clock > until:
                     break
         finally:  # whatever a receiver of answers has raised: the other actors run on
             self._scheduled = bool(ready)
