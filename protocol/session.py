@@ -95,6 +95,7 @@ class ServerSession:
         "_heard",
         "_new_trace",
         "_now_ms",
+        "_otherwise",
         "_reactions",
         "_silence_s",
         "_strikes",
@@ -114,12 +115,11 @@ class ServerSession:
         hello_s: float = HELLO_S,
     ) -> None:
         self.wire = wire
-        self.state = SessionState.AWAITING_HELLO
         self.tags = codec.tags
         self._codec = codec
         self._now_ms = now_ms
         self._new_trace = new_trace
-        self._reactions = self._REACTIONS[SessionState.AWAITING_HELLO]
+        self._enter(SessionState.AWAITING_HELLO)
         self._deadline = now + hello_s
         self._heard = now
         self._silence_s = 0.0
@@ -133,12 +133,8 @@ class ServerSession:
             message = self._codec.decode(self.wire, payload)
         except Invalid as error:
             return self._strike(error, error.re or "", now)
-        react = self._reactions.get(type(message))
-        if react is None:
-            react = self._reactions.get(Request)
-            if react is None:
-                return message
-        return react(self, message, now)
+        react = self._reactions.get(type(message), self._otherwise)
+        return message if react is None else react(self, message, now)
 
     def misframed(self, now: float) -> Answer | Close | None:
         """What to do about a text frame where MessagePack is spoken, or a binary one where JSON is."""
@@ -180,6 +176,7 @@ class ServerSession:
     def _enter(self, state: SessionState) -> None:
         self.state = state
         self._reactions = self._REACTIONS[state]
+        self._otherwise = self._reactions.get(Request)
 
     def _close(self, code: CloseCode, reason: str) -> Close:
         self.closed()

@@ -63,7 +63,7 @@ class Outbound:
         """Whether a quarter of what may wait does: a replay pauses then."""
         return self._size + self._connection.unsent_bytes > self._limit // 4
 
-    def push(self, piece: bytes, *, ephemeral: bool, replay: bool) -> None:
+    def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
         """Take events. A replay is paced by ``behind`` and never too much; ephemeral ones go at half of the bound."""
         if self.cut:
             return

@@ -97,6 +97,7 @@ class Session:
         "locale",
         "machine",
         "player",
+        "push",
         "topics",
         "wire",
     )
@@ -141,6 +142,8 @@ class Session:
             at_flush=hub.at_flush,
             too_slow=self._too_slow,
         )
+        self.push = self._outbound.push
+        """Takes whole frames from the hub (Reader)."""
         self._asked = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -305,10 +308,6 @@ class Session:
     def behind(self) -> bool:
         """Whether a replay should wait until the client has read more (Reader)."""
         return self._outbound.behind
-
-    def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
-        """Take whole frames from the hub (Reader)."""
-        self._outbound.push(piece, ephemeral=ephemeral, replay=replay)
 
     def reply(self, reply: Reply, re: str) -> None:
         """Send the reply to request ``re`` at the end of the loop's turn, after this turn's events."""

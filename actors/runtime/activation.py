@@ -195,7 +195,9 @@ class Activation:
         more = False
         try:
             while mailbox and self.state is _ACTIVE and not self._broken:
-                if len(self._open) >= OPEN_TURNS or (self._careful and (self._open or self._flight is not None)):
+                if self._open and len(self._open) >= OPEN_TURNS:
+                    break
+                if self._careful and (self._open or self._flight is not None):
                     break
                 if budget == 0 or clock > until:
                     more = True

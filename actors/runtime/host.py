@@ -118,6 +118,8 @@ class Host:
         self._scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.find = self._activations.get
+        self.release = outlet.released
+        self.redeem = outlet.redeem
 
     # For the router.
     def open(self, address: str) -> Activation:
@@ -160,12 +162,6 @@ class Host:
 
     def wake(self, activation: Activation) -> None:
         self._committer.wake(activation)
-
-    def release(self, address: str, ran: Ran) -> None:
-        self._outlet.released(address, ran)
-
-    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
-        self._outlet.redeem(ticket, deliver)
 
     def reload(self, activation: Activation) -> None:
         self._loading[activation.address] = activation
