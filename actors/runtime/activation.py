@@ -10,7 +10,6 @@ until the transaction has ended; what only read waits behind what it has seen.
 
 from enum import Enum
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -18,11 +17,11 @@ from actors.runtime.actor import Actor, Changed
 from actors.runtime.aside import Lifting
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
-from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told, nobody
-from actors.runtime.observer import Isolated, Lifted, Observer, SlowTurn, TurnRan
+from actors.runtime.hosting import Hosting
+from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Fired, Told, nobody
+from actors.runtime.observer import Isolated, Lifted, SlowTurn, TurnRan
 from actors.runtime.refusals import Refusals
 from actors.runtime.shares import Shares
-from actors.runtime.tickets import Ticket
 from actors.runtime.waiters import Waiters
 from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
@@ -48,41 +47,6 @@ class State(Enum):
 
 
 _ACTIVE = State.ACTIVE  # looking it up in its class takes as long as the rest of ``post``
-
-
-class Hosting(Protocol):
-    """What an activation asks of its host."""
-
-    observe: Observer
-
-    def monotonic(self) -> float: ...
-    def trace(self) -> str:
-        """A new trace id."""
-        ...
-
-    def ready(self, activation: "Activation") -> None:
-        """Run its mailbox soon."""
-        ...
-
-    def wake(self, activation: "Activation") -> None:
-        """Put it into the next commit."""
-        ...
-
-    def release(self, address: str, ran: Ran) -> None:
-        """Let events, tells, calls and session commands go: they are safe."""
-        ...
-
-    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
-        """Answer a kept ticket."""
-        ...
-
-    def reload(self, activation: "Activation") -> None:
-        """Load the last commit again."""
-        ...
-
-    def left(self, activation: "Activation", waiting: list[Envelope], why: str) -> None:
-        """It is gone; ``waiting`` has to be sent on to whoever owns the actor now."""
-        ...
 
 
 class Activation:
@@ -111,7 +75,7 @@ class Activation:
         "used",
     )
 
-    def __init__(self, address: str, host: Hosting, capacity: int = CAPACITY) -> None:
+    def __init__(self, address: str, host: Hosting["Activation"], capacity: int = CAPACITY) -> None:
         self.address = address
         self.state = State.LOADING
         self.actor: Actor | None = None

@@ -86,7 +86,11 @@ class Actor:
             place = place_of(request.id)
             window.refuse_if_too_old(place)
         ctx = self.context
-        ctx.caller_info, ctx.op, ctx.sender, ctx.refused, ctx.lifted = caller, request.id, "", None, lifted
+        ctx.caller_info = caller
+        ctx.op = request.id
+        ctx.sender = ""
+        ctx.refused = None
+        ctx.lifted = lifted
         ran = self._run(turn, request, now_ms)
         keeps = turn.keeps and (turn.writes or ran.durable) and not ran.follows
         if keeps and (ran.ticket is None or ran.ticket.kept):

@@ -37,8 +37,9 @@ from actors.runtime.host import Host
 from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Returned, Told, nobody
 from actors.runtime.membership import Change, Membership
 from actors.runtime.queries import Queries
+from actors.runtime.remote import Remote, RemoteAsked, RemoteFired, RemoteTold, ReplyTo
 from actors.runtime.tickets import Ticket
-from protocol import Invalid, Moved, Request, Tell, Unavailable
+from protocol import Invalid, Request, Tell, Unavailable
 from storage import Bus, DueTimer, TimerRow
 
 log = structlog.get_logger()
@@ -176,7 +177,7 @@ class Router:
 
     def dispatch(self, envelope: Envelope) -> None:
         """Bring a message to its actor's mailbox, here or elsewhere."""
-        if self._stopped and not isinstance(envelope, _Remote):
+        if self._stopped and not isinstance(envelope, Remote):
             envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
             return
         address = envelope.address
@@ -206,7 +207,7 @@ class Router:
             envelope.owner = owner if sure else None
             envelope.tries += 1
             envelope.since = self._monotonic()
-            if isinstance(envelope, _Remote):
+            if isinstance(envelope, Remote):
                 envelope.move(owner, sure=sure)
             elif envelope.tries > MOVES:
                 envelope.finish(Answer(error=Unavailable("the actor keeps moving", retry_after_ms=500)))
@@ -333,19 +334,19 @@ class Router:
             activation.leave()
         self.dispatch(envelope)
 
-    def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> "_Remote":
+    def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> Remote:
         now = self._monotonic()
         deadline = now + self._patience_s
-        reply_to = _ReplyTo(self._bus, frame.node, frame.number)
+        reply_to = ReplyTo(self._bus, frame.node, frame.number)
         if isinstance(frame, AskFrame):
             session = SessionRef(*frame.session) if frame.session else None
             caller = Caller(frame.player, frame.name, session, frame.muted_until_ms)
             request = self._decoders.request.decode(frame.body)
-            return _RemoteAsked(frame.address, reply_to, now, deadline, request, caller)
+            return RemoteAsked(frame.address, reply_to, now, deadline, request, caller)
         if isinstance(frame, TellFrame):
             tell = self._decoders.tell.decode(frame.body)
-            return _RemoteTold(frame.address, reply_to, now, deadline, tell, frame.sender, frame.sent)
-        return _RemoteFired(frame.address, reply_to, now, deadline, frame.name, frame.due_ms, frame.failed)
+            return RemoteTold(frame.address, reply_to, now, deadline, tell, frame.sender, frame.sent)
+        return RemoteFired(frame.address, reply_to, now, deadline, frame.name, frame.due_ms, frame.failed)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -367,53 +368,3 @@ class Router:
         self._stopped = True
         for sent in self._sent.values():
             sent.envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
-
-
-class _ReplyTo:
-    """Sends what became of a frame back to where it came from."""
-
-    __slots__ = ("_bus", "_node", "_number")
-
-    def __init__(self, bus: Bus, node: str, number: int) -> None:
-        self._bus = bus
-        self._node = node
-        self._number = number
-
-    def __call__(self, answer: Answer) -> None:
-        frame = AnswerFrame(self._number, follows=list(answer.follows))
-        if isinstance(answer.error, Moved):
-            frame.moved = True
-        elif answer.error is not None:
-            frame.refusal = to_refusal(answer.error)
-        elif answer.ticket is not None:
-            frame.ticket = encode(answer.ticket)
-        elif answer.reply is not None:
-            frame.reply = encode(answer.reply)
-        self._bus.publish(node_channel(self._node), encode(frame))
-
-    def moved(self, owner: str | None, *, sure: bool) -> None:
-        """Say that the actor is not here."""
-        frame = AnswerFrame(self._number, moved=True, owner=owner, sure=sure)
-        self._bus.publish(node_channel(self._node), encode(frame))
-
-
-class _Remote(Envelope, eq=False):
-    """A message that came from another node: when its actor is not here, that node is told, and looks on."""
-
-    def move(self, owner: str | None, *, sure: bool = False) -> None:
-        """Send it back."""
-        deliver, self.deliver = self.deliver, None
-        if isinstance(deliver, _ReplyTo):
-            deliver.moved(owner, sure=sure)
-
-
-class _RemoteAsked(_Remote, Asked, eq=False):
-    pass
-
-
-class _RemoteTold(_Remote, Told, eq=False):
-    pass
-
-
-class _RemoteFired(_Remote, Fired, eq=False):
-    pass
