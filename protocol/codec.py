@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, ValidationError, convert, defstruct, json, ms
 
 from protocol.errors import Invalid
 from protocol.int64 import Fix, int64_map
-from protocol.messages import Hello, Message, Ping, Request, RequestId, TopicSync
+from protocol.messages import Hello, Message, Ping, Request, RequestId, TopicSync, tag_of
 from protocol.settle import Settler, Unfit
 from protocol.text import clean
 
@@ -42,7 +42,7 @@ class Wire(Enum):
     def __init__(self, subprotocol: str, binary: bool) -> None:
         self.subprotocol = subprotocol
         self.binary = binary
-        """Whether messages travel in binary frames; else in text frames."""
+        """Whether it is MessagePack, which travels in binary frames; JSON does in text frames."""
 
     __hash__ = object.__hash__  # Enum's hashes the name each time; wires are keys on the hot path
 
@@ -63,6 +63,8 @@ class Codec:
         self.max_bytes = max_bytes
         known = tuple(dict.fromkeys((*SESSION_REQUESTS, *requests)))
         settler = Settler(max_depth)
+        self.tags = {request: tag_of(request) for request in known}
+        """The wire's ``t`` of every request: asking its type for it each time takes as long as decoding it."""
         self._settle: dict[type, Fix] = {}
         for request in known:
             if settle := settler.of(request):
@@ -81,7 +83,7 @@ class Codec:
         if len(payload) > self.max_bytes:
             raise Invalid(f"Message is longer than {self.max_bytes} bytes")
         try:
-            message = self._json(payload) if wire is Wire.JSON else self._msgpack(payload)
+            message = self._msgpack(payload) if wire.binary else self._json(payload)
             settle = self._settle.get(type(message))
             return message if settle is None else settle(message)  # type: ignore[no-any-return]
         except (ValueError, RecursionError, OverflowError) as error:
@@ -189,7 +191,7 @@ _encode_msgpack = msgpack.Encoder().encode
 
 def encode(wire: Wire, message: Message) -> bytes:
     """``message`` as it travels in ``wire``; in JSON, int64 fields are decimal strings."""
-    if wire is Wire.MSGPACK:
+    if wire.binary:
         return _encode_msgpack(message)
     int64s = _int64s_of(type(message))
     if not int64s:

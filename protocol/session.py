@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from msgspec import Struct
 
@@ -40,12 +40,14 @@ class SessionState(Enum):
     CLOSED = "closed"
 
 
+@final
 class Answer(Struct, frozen=True):
     """Send this reply; nothing else is to be done."""
 
     reply: Pong | ErrorReply
 
 
+@final
 class Close(Struct, frozen=True):
     """End the connection with this code and reason; it is CLOSED for this session already."""
 
@@ -93,10 +95,12 @@ class ServerSession:
         "_heard",
         "_new_trace",
         "_now_ms",
+        "_otherwise",
         "_reactions",
         "_silence_s",
         "_strikes",
         "state",
+        "tags",
         "wire",
     )
 
@@ -111,11 +115,11 @@ class ServerSession:
         hello_s: float = HELLO_S,
     ) -> None:
         self.wire = wire
-        self.state = SessionState.AWAITING_HELLO
+        self.tags = codec.tags
         self._codec = codec
         self._now_ms = now_ms
         self._new_trace = new_trace
-        self._reactions = self._REACTIONS[SessionState.AWAITING_HELLO]
+        self._enter(SessionState.AWAITING_HELLO)
         self._deadline = now + hello_s
         self._heard = now
         self._silence_s = 0.0
@@ -129,12 +133,8 @@ class ServerSession:
             message = self._codec.decode(self.wire, payload)
         except Invalid as error:
             return self._strike(error, error.re or "", now)
-        react = self._reactions.get(type(message))
-        if react is None:
-            react = self._reactions.get(Request)
-            if react is None:
-                return message
-        return react(self, message, now)
+        react = self._reactions.get(type(message), self._otherwise)
+        return message if react is None else react(self, message, now)
 
     def misframed(self, now: float) -> Answer | Close | None:
         """What to do about a text frame where MessagePack is spoken, or a binary one where JSON is."""
@@ -176,6 +176,7 @@ class ServerSession:
     def _enter(self, state: SessionState) -> None:
         self.state = state
         self._reactions = self._REACTIONS[state]
+        self._otherwise = self._reactions.get(Request)
 
     def _close(self, code: CloseCode, reason: str) -> Close:
         self.closed()

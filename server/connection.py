@@ -213,10 +213,10 @@ class Connection(asyncio.Protocol):
         self.paused = False
 
     # For the session.
-    def send(self, pieces: list[bytes]) -> None:
+    def send(self, frames: bytes) -> None:
         """Write whole frames in one go; nothing once the connection is closing."""
         if self.open and self._transport is not None:
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._transport.write(frames)
 
     @property
     def unsent_bytes(self) -> int:
@@ -282,25 +282,27 @@ class Connection(asyncio.Protocol):
         the end, or begins a frame that is so long that the protocol refuses it by its header."""
         at, end = 0, len(data)
         while at < end and self.open:
-            needed = frame_bytes(data, at)
+            size = data[at + 1] - _MASKED if at + 1 < end else _LONG  # negative where there is no mask
+            needed = 6 + size if 0 <= size < _MEDIUM else frame_bytes(data, at)
             if needed > self._max_bytes + HEADER_BYTES:
                 break
-            if at + needed > end:
-                self._partial, self._missing = bytearray(data[at:]), at + needed - end
+            stop = at + needed
+            if stop > end:
+                self._partial, self._missing = bytearray(data[at:]), stop - end
                 return b""
-            first, second = data[at], data[at + 1]
-            plain = first in _PLAIN and _MASKED <= second < _MASKED | _LONG
+            first = data[at]
+            plain = first in _PLAIN and 0 <= size < _LONG
             if plain and needed <= self._max_bytes and self._fragments is None:
-                mask = at + (4 if second & _SIZE == _MEDIUM else 2)
+                mask = at + (2 if size < _MEDIUM else 4)
                 assert self._peer is not None
-                payload = apply_mask(data[mask + 4 : at + needed], data[mask : mask + 4])
+                payload = apply_mask(data[mask + 4 : stop], data[mask : mask + 4])
                 if first == _BINARY or is_text(payload):
                     self._peer.message(payload, binary=first == _BINARY)
                 else:
-                    self._take(data[at : at + needed])
+                    self._take(data[at:stop])
             else:
-                self._take(data[at : at + needed])
-            at += needed
+                self._take(data[at:stop])
+            at = stop
         return data[at:]
 
     def _take(self, data: bytes) -> None:

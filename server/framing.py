@@ -13,7 +13,9 @@ from protocol import Message, Wire, encode
 _TEXT = 0x81  # FIN, opcode 1
 _BINARY = 0x82  # FIN, opcode 2
 _COMPRESSED = 0x40  # RSV1: RFC 7692, section 7
-_SHORT = Struct("!BB").pack
+_FIRST = (_BINARY, _TEXT, _BINARY | _COMPRESSED, _TEXT | _COMPRESSED)
+_SHORT = {first: [bytes([first, size]) for size in range(126)] for first in _FIRST}
+"""Whole headers, by first byte and size."""
 _MEDIUM = Struct("!BBH").pack
 _LONG = Struct("!BBQ").pack
 DEFLATE_FROM = 1_024  # bytes; what is shorter loses a fifth at most, as much again goes to TCP and TLS
@@ -36,7 +38,7 @@ def frame(wire: Wire, message: Message | bytes, window_bits: int = 0) -> bytes:
             payload, first = deflated, first | _COMPRESSED
     size = len(payload)
     if size < 126:
-        return _SHORT(first, size) + payload
+        return _SHORT[first][size] + payload
     if size < 65_536:
         return _MEDIUM(first, 126, size) + payload
     return _LONG(first, 127, size) + payload

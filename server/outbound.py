@@ -36,7 +36,7 @@ class Outbound:
         limit_bytes: int,
         *,
         total: OutboundTotal,
-        at_flush: Callable[[Callable[[], None]], None],
+        at_flush: Callable[["Outbound"], None],
         too_slow: Callable[[int], None],
     ) -> None:
         self._connection = connection
@@ -63,7 +63,7 @@ class Outbound:
         """Whether a quarter of what may wait does: a replay pauses then."""
         return self._size + self._connection.unsent_bytes > self._limit // 4
 
-    def push(self, piece: bytes, *, ephemeral: bool, replay: bool) -> None:
+    def push(self, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
         """Take events. A replay is paced by ``behind`` and never too much; ephemeral ones go at half of the bound."""
         if self.cut:
             return
@@ -77,7 +77,7 @@ class Outbound:
                 self.give_up(waiting, "session")
                 return
         if not self._size:
-            self._at_flush(self.flush)
+            self._at_flush(self)
         self._size += size
         self._pieces.append(piece)
 
@@ -96,7 +96,7 @@ class Outbound:
                 return
         self._meters.messages_out += 1
         if not self._size:
-            self._at_flush(self.flush)
+            self._at_flush(self)
         self._size += len(piece)
         (self._pieces if before_events else self._replies).append(piece)
 
@@ -112,7 +112,7 @@ class Outbound:
         meters.writes += 1
         meters.outbound_bytes += self._size
         size, self._size = self._size, 0
-        self._connection.send(pieces)
+        self._connection.send(b"".join(pieces))
         pieces.clear()
         if self._connection.paused:
             self._total.wrote(self, size)

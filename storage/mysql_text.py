@@ -34,6 +34,7 @@ TERMS = 100
 
 
 # Values.
+@lru_cache(maxsize=1024)  # a commit names each actor in four statements, and its owner, players and slices over again
 def _text(value: str) -> bytes:
     try:
         raw = value.encode()
@@ -43,7 +44,7 @@ def _text(value: str) -> bytes:
 
 
 def _blob(value: bytes) -> bytes:
-    return b"_binary'%b'" % value.replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+    return b"_binary'" + value.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
 
 
 def _integer(value: int) -> bytes:

@@ -8,25 +8,22 @@ Turns run ahead of the commit. What came of them waits in ``_open`` until the la
 until the transaction has ended; what only read waits behind what it has seen.
 """
 
-from collections import deque
 from enum import Enum
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from actors.runtime.actor import Actor, Changed
 from actors.runtime.aside import Lifting
-from actors.runtime.context import Deferred
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
-from actors.runtime.mailbox import CAPACITY, Answer, Asked, Deliver, Envelope, Fired, Told
-from actors.runtime.observer import Isolated, Lifted, Observer, SlowTurn, TurnRan
+from actors.runtime.hosting import Hosting
+from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Fired, Told, nobody
+from actors.runtime.observer import Isolated, Lifted, SlowTurn, TurnRan
 from actors.runtime.refusals import Refusals
 from actors.runtime.shares import Shares
-from actors.runtime.tickets import Ticket
 from actors.runtime.waiters import Waiters
-from protocol import Busy, Defect, GuildhallError, Quarantined, Reply, TooOld, Unavailable
+from protocol import Busy, Defect, GuildhallError, Quarantined, TooOld, Unavailable
 from storage import ActorWrite, CommitResult, Outcome, Refused, Taken
 
 log = structlog.get_logger()
@@ -35,9 +32,6 @@ OPEN_TURNS = 4096  # turns that may wait for a commit; past that the actor stops
 SLOW_TURN_S = 0.005
 SAMPLE = 64  # one turn in so many is timed for the metrics
 DEFECTS = 10  # defects in a row without a good commit after which the actor is quarantined
-
-_NOTED = (Told, Fired)  # that they were heard, or have fired, is saved also where the turn refused
-_EMPTY: deque[Envelope] = deque()  # shared by all who have no mail, never filled: a deque of one's own takes 700 bytes
 
 
 class State(Enum):
@@ -52,39 +46,7 @@ class State(Enum):
     GONE = "gone"
 
 
-class Hosting(Protocol):
-    """What an activation asks of its host."""
-
-    observe: Observer
-
-    def monotonic(self) -> float: ...
-    def trace(self) -> str:
-        """A new trace id."""
-        ...
-
-    def ready(self, activation: "Activation") -> None:
-        """Run its mailbox soon."""
-        ...
-
-    def wake(self, activation: "Activation") -> None:
-        """Put it into the next commit."""
-        ...
-
-    def release(self, address: str, ran: Ran) -> None:
-        """Let events, tells, calls and session commands go: they are safe."""
-        ...
-
-    def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
-        """Answer a kept ticket."""
-        ...
-
-    def reload(self, activation: "Activation") -> None:
-        """Load the last commit again."""
-        ...
-
-    def left(self, activation: "Activation", waiting: list[Envelope], why: str) -> None:
-        """It is gone; ``waiting`` has to be sent on to whoever owns the actor now."""
-        ...
+_ACTIVE = State.ACTIVE  # looking it up in its class takes as long as the rest of ``post``
 
 
 class Activation:
@@ -113,7 +75,7 @@ class Activation:
         "used",
     )
 
-    def __init__(self, address: str, host: Hosting, capacity: int = CAPACITY) -> None:
+    def __init__(self, address: str, host: Hosting["Activation"], capacity: int = CAPACITY) -> None:
         self.address = address
         self.state = State.LOADING
         self.actor: Actor | None = None
@@ -128,7 +90,7 @@ class Activation:
         """Own tells that their receivers have not noted yet."""
         self._host = host
         self._capacity = capacity
-        self._mailbox = _EMPTY
+        self._mailbox: list[Envelope] = []  # not a deque: that takes 700 bytes, and few wait in most
         self._shares: Shares | None = None  # counted anew when somebody comes and turns have run since
         self._open: list[Done] = []
         self._flight: list[Done] | None = None
@@ -146,7 +108,7 @@ class Activation:
         if self.quarantined is not None and not _lifts(envelope):
             envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
             return
-        if len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
+        if self._mailbox and len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
             envelope.finish(Answer(error=Busy(f"{self.address} has too many messages waiting", retry_after_ms=250)))
             return
         if self.unheard >= OUTBOX and isinstance(envelope, Asked | Fired):
@@ -158,11 +120,9 @@ class Activation:
             return
         if self.quarantined is not None and isinstance(envelope, Asked):
             self._lift(envelope)
-        envelope.since = self.used = self._host.monotonic()
-        if self._mailbox is _EMPTY:
-            self._mailbox = deque()
+        self.used = envelope.since
         self._mailbox.append(envelope)
-        if self.state is State.ACTIVE and not self.queued:
+        if self.state is _ACTIVE and not self.queued:
             self._host.ready(self)
 
     def _has_room_for(self, envelope: Envelope) -> bool:
@@ -182,7 +142,7 @@ class Activation:
         """The actor was claimed and loaded: run what has waited."""
         self.actor = actor
         self.state = State.ACTIVE
-        if self._mailbox:
+        if self._mailbox and not self.queued:
             self._host.ready(self)
 
     def take_mail(self) -> list[Envelope]:
@@ -191,29 +151,31 @@ class Activation:
         self._mailbox.clear()
         return mail
 
-    def run(self, budget: int, now_ms: int, until: float) -> bool:
-        """Run up to ``budget`` messages, and no more once it is ``until`` (monotonic seconds); True if more could be
-        run now."""
+    def run(self, budget: int, now_ms: int, clock: float, until: float) -> float:
+        """Run up to ``budget`` messages from the monotonic time ``clock`` on, and no more once it is ``until``; returns
+        the time after them. ``queued`` says whether more could be run now."""
         mailbox = self._mailbox
         self._shares = None
-        clock = self._host.monotonic()
-        while mailbox and self.state is State.ACTIVE and not self._broken:
-            if len(self._open) >= OPEN_TURNS or (self._careful and (self._open or self._flight is not None)):
-                return False
-            if budget == 0:
-                return True
-            budget -= 1
-            clock = self._turn(mailbox.popleft(), now_ms, clock)
-            if clock > until:
-                budget = 0
-        if not mailbox and self._mailbox is mailbox:
-            self._mailbox = _EMPTY
-        return False
+        more = False
+        try:
+            while mailbox and self.state is _ACTIVE and not self._broken:
+                if self._open and len(self._open) >= OPEN_TURNS:
+                    break
+                if self._careful and (self._open or self._flight is not None):
+                    break
+                if budget == 0 or clock > until:
+                    more = True
+                    break
+                budget -= 1
+                envelope = mailbox.pop(0)
+                if envelope.deliver is not None:
+                    clock = self._turn(envelope, now_ms, clock)
+        finally:  # also where a receiver of answers has raised
+            self.queued = more
+        return clock
 
     def _turn(self, envelope: Envelope, now_ms: int, started: float) -> float:
         """Run one message; returns the monotonic time after it, which is when the next one starts."""
-        if envelope.finished:
-            return started
         actor = self.actor
         assert actor is not None
         host = self._host
@@ -259,10 +221,10 @@ class Activation:
         durable = False
         if isinstance(result, Ran):
             durable = result.durable
-            if isinstance(result.reply, Deferred):
+            if result.deferred:
                 assert isinstance(envelope, Asked)
                 self._waiters.add(envelope)
-        if not durable and result is not None and isinstance(envelope, _NOTED):
+        if not durable and envelope.noted and result is not None:
             assert self.actor is not None
             durable = not self.actor.draft.empty
         if durable:
@@ -277,25 +239,25 @@ class Activation:
 
     # Out.
     def _release(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
-        if isinstance(result, GuildhallError):
-            envelope.finish(Answer(error=result))
-            return
         if result is None:
             envelope.finish(Answer())
             return
-        if result.events or result.tells or result.commands or result.calls:
+        if not isinstance(result, Ran):
+            envelope.finish(Answer(error=result))
+            return
+        if result.effects:
             self._host.release(self.address, result)
-        for ref, answer in result.answers:
-            self._waiters.answer(ref, answer)
-        reply = result.reply
-        if isinstance(reply, Ticket) and reply.kept:
-            self._host.redeem(reply, partial(self._redeemed, envelope))
-        elif not isinstance(reply, Deferred):
-            envelope.finish(Answer(reply, None, result.follows or None))
+            for ref, answer in result.answers:
+                self._waiters.answer(ref, answer)
+        ticket = result.ticket
+        if ticket is not None and ticket.kept:
+            self._host.redeem(ticket, partial(self._redeemed, envelope))
+        elif not result.deferred:
+            envelope.finish(Answer(result.reply, None, result.follows, ticket))
 
     def _redeemed(self, envelope: Envelope, answer: Answer) -> None:
         """What a kept ticket has come to: the op's reply from now on."""
-        if isinstance(envelope, Asked) and isinstance(answer.reply, Reply) and self.actor is not None:
+        if isinstance(envelope, Asked) and answer.reply is not None and self.actor is not None:
             answer = Answer(self.actor.redeemed(envelope.caller.player, envelope.request.id, answer.reply))
         envelope.finish(answer)
 
@@ -304,10 +266,11 @@ class Activation:
         the next activation delivers the tells; but nobody else would show what was published."""
         for done in flight:
             if isinstance(done.result, Ran):
-                done.result.tells = []
+                done.result.tells = ()
                 self._host.release(self.address, done.result)
-                if isinstance(done.result.reply, Ticket) and done.result.reply.kept:
-                    self._host.redeem(done.result.reply, _nobody)
+                ticket = done.result.ticket
+                if ticket is not None and ticket.kept:
+                    self._host.redeem(ticket, nobody)  # whoever asks again redeems it once more
 
     # Commit (Committable).
     def collect(self) -> ActorWrite | None:
@@ -422,7 +385,7 @@ class Activation:
         self._broken = False
         undone = {id(envelope) for envelope in again}
         self._waiters.keep(lambda envelope: id(envelope) not in undone)
-        self._mailbox = deque([e for e in (*again, *self._mailbox) if not e.finished])
+        self._mailbox = [e for e in (*again, *self._mailbox) if not e.finished]
         self._shares = None
         self.actor = None
         if self.quarantined is None:
@@ -497,7 +460,3 @@ class Activation:
 
 def _lifts(envelope: Envelope) -> bool:
     return isinstance(envelope, Asked) and isinstance(envelope.request, Lifting)
-
-
-def _nobody(_answer: Answer) -> None:
-    """Whoever asks again redeems it once more."""

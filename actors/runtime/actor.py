@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
 from actors.runtime.aside import Aside, type_of
 from actors.runtime.blueprint import Kind
-from actors.runtime.context import Caller, Context, Deferred, SliceOf
+from actors.runtime.context import DEFERRED, Caller, Context, SliceOf
 from actors.runtime.draft import Draft, Ran
 from actors.runtime.feature import Feature, Turn
 from actors.runtime.ops import TICKET, Digest, Kept, OpWindow, Place, place_of
@@ -73,10 +73,10 @@ class Actor:
         Raises:
             GuildhallError: the turn refused, or the id was used for another body or is too old.
         """
-        if type(request) is TopicOpen:
-            return Ran(self._open_topic(request, caller.player, now_ms))
         turn = self.kind.turns.get(type(request))
         if turn is None:
+            if isinstance(request, TopicOpen):
+                return Ran(self._open_topic(request, caller.player, now_ms))
             raise Invalid(f"{self.kind.name} actors take no such request")
         window, place = self.draft.windows.get(caller.player), None
         if window is not None:
@@ -86,12 +86,15 @@ class Actor:
             place = place_of(request.id)
             window.refuse_if_too_old(place)
         ctx = self.context
-        ctx.caller_info, ctx.op, ctx.sender, ctx.refused, ctx.lifted = caller, request.id, "", None, lifted
+        ctx.caller_info = caller
+        ctx.op = request.id
+        ctx.sender = ""
+        ctx.refused = None
+        ctx.lifted = lifted
         ran = self._run(turn, request, now_ms)
-        if turn.keeps and (turn.writes or ran.durable) and not ran.follows:
-            reply = ran.reply
-            if not isinstance(reply, Ticket) or reply.kept:
-                self._keep(request, caller.player, ran, place or place_of(request.id))
+        keeps = turn.keeps and (turn.writes or ran.durable) and not ran.follows
+        if keeps and (ran.ticket is None or ran.ticket.kept):
+            self._keep(request, caller.player, ran, place or place_of(request.id))
         return ran
 
     def hear(
@@ -157,9 +160,7 @@ class Actor:
         if timer is None:
             return None
         self.draft.set_timer_aside(timer, reason)
-        ran = Ran(None)
-        ran.durable = True
-        return ran
+        return Ran(durable=True)
 
     def redeemed(self, player: str, op: str, reply: Reply) -> Reply:
         """What the kept ticket of an op has come to: ``reply``, or an earlier one where it was redeemed before.
@@ -257,13 +258,17 @@ class Actor:
         slot = self._slots.get(turn.feature.name) or self._slot(turn.feature)
         before = self._photo() if self._tools.verify else None
         try:
-            ran = Ran(turn.run(ctx, slot.state, message))
+            given = turn.run(ctx, slot.state, message)
         except GuildhallError:
             if before is not None and self._photo() != before:
                 raise Changed(f"{turn.message.__name__} refused after it had changed something") from None
             raise
         if before is not None and not turn.writes and not self._used and self._photo() != before:
             raise Changed(f"{turn.message.__name__} is declared writes=False and changed its slice")
+        if isinstance(given, Ticket):
+            ran = Ran(ticket=given)
+        else:
+            ran = Ran(deferred=True) if given is DEFERRED else Ran(given)
         if turn.writes and slot.stored:
             self.draft.dirty[turn.feature.name] = slot
             ran.durable = True
@@ -278,24 +283,22 @@ class Actor:
 
     def _repeat(self, kept: Kept, request: Request[Any]) -> Ran:
         kept.check(request, self._tools.digest)
-        if kept.reply is None:
-            return Ran(Deferred())
         reply = kept.reply
+        if reply is None:
+            return Ran(deferred=True)
         if isinstance(reply, bytes):
             tools = self._tools
             kept_ticket = reply.startswith(TICKET)
             reply = kept.reply = tools.decode_ticket(reply[1:]) if kept_ticket else tools.decode_reply(reply)
-        return Ran(reply)
+        return Ran(ticket=reply) if isinstance(reply, Ticket) else Ran(reply)
 
     def _keep(self, request: Request[Any], player: str, ran: Ran, place: Place) -> None:
         window = self.draft.windows.get(player)
         if window is None:
             window = self.draft.windows[player] = OpWindow()
-        kept = window.add(request, place, self.context.now_ms)
-        if isinstance(ran.reply, Reply):
+        if ran.reply is not None:
             structs.force_setattr(ran.reply, "re", request.id)
-        if isinstance(ran.reply, (Reply, Ticket)):
-            kept.reply = ran.reply
+        kept = window.add(request, place, self.context.now_ms, ran.reply or ran.ticket)
         if ran.durable:
             self.draft.keep_op(player, kept)
 

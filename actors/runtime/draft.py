@@ -1,6 +1,6 @@
 """What an actor's turns have changed and caused: ``Ran`` for one turn, ``Draft`` for all of them until the commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,6 @@ from actors.runtime.context import (
     CloseSession,
     Command,
     Context,
-    Deferred,
     Effect,
     Follow,
     Keep,
@@ -53,25 +52,25 @@ class Published(Struct, frozen=True):
     """Seq of the older event that is not as it was from here on; 0: none."""
 
 
-class Ran:
+class Ran(Struct, eq=False):
     """What came of one turn."""
 
-    __slots__ = ("answers", "calls", "commands", "durable", "events", "follows", "records", "reply", "tells")
-
-    def __init__(self, reply: Reply | Ticket | Deferred | None) -> None:
-        self.reply = reply
-        self.durable = False
-        """Whether anything must be committed before it is seen."""
-        self.events: list[Published] = _NOTHING
-        self.tells: list[TellRow] = _NOTHING
-        self.follows: list[Follow | Unfollow] = _NOTHING
-        self.commands: list[Command] = _NOTHING
-        self.calls: list[Tell] = _NOTHING
-        self.answers: list[tuple[OpRef, Reply]] = _NOTHING
-        self.records: list[Keep] = _NOTHING
-
-
-_NOTHING: list[Any] = []  # shared and never appended to: most turns have no such effect
+    reply: Reply | None = None
+    ticket: Ticket | None = None
+    """Handed out in the place of a reply."""
+    deferred: bool = False
+    """Whether another turn gives the reply."""
+    durable: bool = False
+    """Whether anything must be committed before it is seen."""
+    effects: bool = False
+    """Whether there is anything below; nearly all turns that only read have nothing."""
+    events: Sequence[Published] = ()
+    tells: Sequence[TellRow] = ()
+    follows: Sequence[Follow | Unfollow] = ()
+    commands: Sequence[Command] = ()
+    calls: Sequence[Tell] = ()
+    answers: Sequence[tuple[OpRef, Reply]] = ()
+    records: Sequence[Keep] = ()
 
 
 class Draft:
@@ -148,6 +147,7 @@ class Draft:
 
     def apply(self, ctx: Context, ran: Ran) -> None:
         """Put the effects that the turn has declared into the draft and into ``ran``."""
+        ran.effects = True
         for effect in ctx.effects:
             _APPLY[type(effect)](self, ctx, ran, effect)
 
@@ -182,13 +182,13 @@ class Draft:
 
     # Effects, one function each.
     def publish(self, ctx: Context, ran: Ran, effect: Publish) -> None:
-        event = effect.event if effect.event.topic is None else structs.replace(effect.event)
-        structs.force_setattr(event, "topic", effect.topic)
-        structs.force_setattr(event, "at", ctx.now_ms)
-        if not ran.events:
-            ran.events = []
+        event = effect.event
+        if event.topic != effect.topic or event.at != ctx.now_ms or not effect.ephemeral:
+            event = event if event.topic is None else structs.replace(event)
+            structs.force_setattr(event, "topic", effect.topic)
+            structs.force_setattr(event, "at", ctx.now_ms)
         if effect.ephemeral:
-            ran.events.append(Published(effect.topic, 0, event, None, effect.ends))
+            ran.events = (*ran.events, Published(effect.topic, 0, event, None, effect.ends))
             return
         here = self.position_of(effect.topic)
         seq = here.seq + 1
@@ -203,7 +203,7 @@ class Draft:
             player, op = ctx.caller, ctx.op
         part = sum(done.topic == effect.topic for done in ran.events)
         self._write.events.append(EventRow(effect.topic, seq, ctx.now_ms, body, player, op, part, effect.ends))
-        ran.events.append(Published(effect.topic, seq, event, body, effect.ends))
+        ran.events = (*ran.events, Published(effect.topic, seq, event, body, effect.ends))
         ran.durable = True
 
     def tell(self, ctx: Context, ran: Ran, effect: TellEffect) -> None:
@@ -236,29 +236,29 @@ class Draft:
 
     def keep_record(self, _ctx: Context, ran: Ran, effect: Keep) -> None:
         self._write.records.append(effect.record)
-        ran.records = [*ran.records, effect]
+        ran.records = (*ran.records, effect)
         ran.durable = True
 
     def redact(self, _ctx: Context, ran: Ran, effect: Redact) -> None:
         event = structs.replace(effect.event, topic=effect.topic, seq=effect.seq)
         self._write.redactions.append(Redaction(effect.topic, effect.seq, _encode(event)))
-        ran.events = [*ran.events, Published(effect.topic, 0, event, None, None, redacts=effect.seq)]
+        ran.events = (*ran.events, Published(effect.topic, 0, event, None, None, redacts=effect.seq))
         ran.durable = True
 
     def call(self, _ctx: Context, ran: Ran, effect: CallEffect) -> None:
-        ran.calls = [*ran.calls, effect.message]
+        ran.calls = (*ran.calls, effect.message)
 
     def follow(self, _ctx: Context, ran: Ran, effect: Follow | Unfollow) -> None:
-        ran.follows = [*ran.follows, effect]
+        ran.follows = (*ran.follows, effect)
 
     def command(self, _ctx: Context, ran: Ran, effect: Command) -> None:
-        ran.commands = [*ran.commands, effect]
+        ran.commands = (*ran.commands, effect)
 
     def answer(self, _ctx: Context, ran: Ran, effect: AnswerOp) -> None:
         ref = effect.ref
         reply = effect.reply if isinstance(effect.reply, Reply) else refusal_reply(effect.reply)
         structs.force_setattr(reply, "re", ref.op)
-        ran.answers = [*ran.answers, (ref, reply)]
+        ran.answers = (*ran.answers, (ref, reply))
         ran.durable = True
         window = self.windows.get(ref.player)
         kept = window.ops.get(ref.op) if window else None
@@ -270,7 +270,7 @@ class Draft:
         self._told += 1
         row = TellRow(self._told, to, body, ctx.now_ms)
         self._write.outbox.append(row)
-        ran.tells = [*ran.tells, row]
+        ran.tells = (*ran.tells, row)
         ran.durable = True
 
     def _put_timer(self, row: TimerRow) -> None:

@@ -1,19 +1,18 @@
 """Turns that have run and wait for their commit, in order, and which of them a unique key has refused."""
 
+from msgspec import Struct
+
 from actors.runtime.draft import Ran
 from actors.runtime.mailbox import Envelope
 from protocol import Defect, GuildhallError, TooOld
 from storage import Taken
 
 
-class Done:
-    """A turn that has run and waits for its commit; ``ran`` is None for a tell that was heard before."""
+class Done(Struct, eq=False):
+    """A turn that has run and waits for its commit; ``result`` is None for a tell that was heard before."""
 
-    __slots__ = ("envelope", "result")
-
-    def __init__(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
-        self.envelope = envelope
-        self.result = result
+    envelope: Envelope
+    result: Ran | GuildhallError | None
 
 
 def find_offender(taken: Taken, flight: list[Done]) -> tuple[Done | None, GuildhallError]:

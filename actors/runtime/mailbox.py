@@ -1,7 +1,9 @@
 """What waits in an actor's mailbox: an ask, a tell or a due timer, each knowing how to run and whom to answer."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from actors.runtime.actor import Actor
 from actors.runtime.context import Caller, Follow, Unfollow
@@ -12,43 +14,42 @@ from protocol import GuildhallError, Reply, Request, Tell
 CAPACITY = 1024  # messages in one mailbox; about 0.1 s of turns, past that refusing beats queueing
 
 
-class Answer:
-    """What became of a message: a reply (or ticket) or an error, and what the asking session follows from now on."""
+class Answer(Struct, eq=False):
+    """What became of a message: a reply, a ticket or an error, and what the asking session follows from now on."""
 
-    __slots__ = ("error", "follows", "reply")
-
-    def __init__(
-        self,
-        reply: Reply | Ticket | None = None,
-        error: GuildhallError | None = None,
-        follows: list[Follow | Unfollow] | None = None,
-    ) -> None:
-        self.reply = reply
-        self.error = error
-        self.follows = follows
+    reply: Reply | None = None
+    error: GuildhallError | None = None
+    follows: Sequence[Follow | Unfollow] = ()
+    ticket: Ticket | None = None
 
 
 Deliver = Callable[[Answer], None]
 """Called once, on the loop, when the answer is safe to be seen."""
 
 
-class Envelope:
+class Moves(Struct, kw_only=True, eq=False):
+    """How a message was sent on because its actor was not where it was looked for."""
+
+    tries: int = 0
+    """How often."""
+    owner: str | None = None
+    """The node that the actor's row names, where that was asked. It opens the actor, wherever it would be placed:
+    nobody else can before its lease ends."""
+
+
+class Envelope(Moves, eq=False):
     """A message on its way to an actor. ``finish`` answers it once; later answers are dropped."""
 
-    __slots__ = ("_deliver", "address", "deadline", "owner", "since", "tries")
+    noted: ClassVar[bool] = False
+    """Whether it is saved that the actor has had it, also where the turn refused."""
 
-    def __init__(self, address: str, deliver: Deliver, deadline: float) -> None:
-        self.address = address
-        self.deadline = deadline
-        """Monotonic seconds after which the sender no longer waits."""
-        self.since = 0.0
-        """Monotonic seconds at which it came into the mailbox."""
-        self.tries = 0
-        """How often it was sent on because the actor had moved."""
-        self.owner: str | None = None
-        """The node that the actor's row names, where that was asked. It opens the actor, wherever it would be placed:
-        nobody else can before its lease ends."""
-        self._deliver: Deliver | None = deliver
+    address: str
+    deliver: Deliver | None
+    """Who waits for the answer; None once it is given."""
+    since: float
+    """Monotonic seconds at which it was sent, or sent on, by this node."""
+    deadline: float
+    """Monotonic seconds after which the sender no longer waits."""
 
     @property
     def source(self) -> str:
@@ -61,32 +62,23 @@ class Envelope:
 
     def finish(self, answer: Answer) -> None:
         """Answer the sender."""
-        deliver, self._deliver = self._deliver, None
+        deliver, self.deliver = self.deliver, None
         if deliver is not None:
             deliver(answer)
 
     @property
     def finished(self) -> bool:
         """Whether the sender has its answer."""
-        return self._deliver is None
+        return self.deliver is None
 
 
-class Asked(Envelope):
+class Asked(Envelope, eq=False):
     """A client's request, or one of the server's own parts."""
 
-    __slots__ = ("caller", "lifted", "request")
-
-    def __init__(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver, deadline: float) -> None:
-        self.address = address  # not by super(): one is made for every request
-        self.deadline = deadline
-        self.since = 0.0
-        self.tries = 0
-        self.owner = None
-        self._deliver = deliver
-        self.request = request
-        self.caller = caller
-        self.lifted: str | None = None
-        """Why the actor was quarantined until this came."""
+    request: Request[Any]
+    caller: Caller
+    lifted: str | None = None
+    """Why the actor was quarantined until this came."""
 
     @property
     def source(self) -> str:
@@ -96,18 +88,16 @@ class Asked(Envelope):
         return actor.ask(self.request, self.caller, now_ms, self.lifted)
 
 
-class Told(Envelope):
+class Told(Envelope, eq=False):
     """A tell of another actor, ``number`` in its sender's outbox."""
 
-    __slots__ = ("number", "refused", "sender", "tell")
+    noted: ClassVar[bool] = True
 
-    def __init__(self, address: str, tell: Tell, sender: str, number: int, deliver: Deliver, deadline: float) -> None:
-        super().__init__(address, deliver, deadline)
-        self.tell = tell
-        self.sender = sender
-        self.number = number
-        self.refused: type[GuildhallError] | None = None
-        """Set when a unique key undid the first run."""
+    tell: Tell
+    sender: str
+    number: int
+    refused: type[GuildhallError] | None = None
+    """Set when a unique key undid the first run."""
 
     @property
     def source(self) -> str:
@@ -117,35 +107,28 @@ class Told(Envelope):
         return actor.hear(self.tell, self.sender, self.number, now_ms, self.refused)
 
 
-class Returned(Envelope):
-    """What an async function of the room has brought back for the actor that called it. It goes to no other node."""
+class Returned(Envelope, eq=False):
+    """What an async function of the room has brought back for the actor that called it. It goes to no other node, and
+    nobody waits for its answer."""
 
-    __slots__ = ("tell",)
-
-    def __init__(self, address: str, tell: Tell, deadline: float) -> None:
-        super().__init__(address, _nobody, deadline)
-        self.tell = tell
+    tell: Tell
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         return actor.take(self.tell, now_ms)
 
 
-def _nobody(_answer: Answer) -> None:
+def nobody(_answer: Answer) -> None:
     """Nobody waits for it."""
 
 
-class Fired(Envelope):
+class Fired(Envelope, eq=False):
     """A timer of the actor itself that is due. With ``failed`` it is set aside for that reason instead of run."""
 
-    __slots__ = ("due_ms", "failed", "name")
+    noted: ClassVar[bool] = True
 
-    def __init__(
-        self, address: str, name: str, due_ms: int, deliver: Deliver, deadline: float, failed: str | None = None
-    ) -> None:
-        super().__init__(address, deliver, deadline)
-        self.name = name
-        self.due_ms = due_ms
-        self.failed = failed
+    name: str
+    due_ms: int
+    failed: str | None = None
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         if self.failed is not None:

@@ -23,7 +23,7 @@ from actors.runtime.draft import Ran
 from actors.runtime.due import DuePoller
 from actors.runtime.frames import Decoders
 from actors.runtime.host import Host, HostOptions
-from actors.runtime.mailbox import Deliver, Envelope, Returned
+from actors.runtime.mailbox import Deliver, Envelope, Returned, nobody
 from actors.runtime.membership import Membership
 from actors.runtime.observer import Observer
 from actors.runtime.ops import Digest
@@ -228,7 +228,7 @@ class Node:
         """What a call brings back, if the actor is still here."""
         activation = self.host.find(address)
         if activation is not None:
-            activation.post(Returned(address, tell, float("inf")))
+            activation.post(Returned(address, nobody, self._clock.monotonic(), float("inf"), tell))
 
     def redeem(self, ticket: Ticket, deliver: Deliver) -> None:
         self.queries.redeem(ticket, deliver)

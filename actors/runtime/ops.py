@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from sys import intern
 from typing import Any
 
+from msgspec import Struct
+
 from actors.runtime.tickets import Ticket
 from protocol import IdReused, Reply, Request, TooOld
 from storage import OPS_PER_PLAYER, OpRow
@@ -22,23 +24,18 @@ Place = tuple[str, int]
 """Where an id of the form prefix-counter stands among those of its prefix."""
 
 
-class Kept:
+class Kept(Struct, eq=False):
     """One op of the window."""
 
-    __slots__ = ("_digest", "_request", "at_ms", "count", "op", "place", "reply")
-
-    def __init__(
-        self, op: str, place: Place, count: int, at_ms: int, request: Request[Any] | None, digest: bytes
-    ) -> None:
-        self.op = op
-        self.place = place
-        self.count = count
-        self.at_ms = at_ms
-        self.reply: Reply | Ticket | bytes | None = None
-        """None while deferred; a ticket until it is redeemed; bytes (MessagePack) where it was loaded and not yet asked
-        for."""
-        self._request = request
-        self._digest = digest
+    op: str
+    place: Place
+    count: int
+    at_ms: int
+    reply: Reply | Ticket | bytes | None
+    """None while deferred; a ticket until it is redeemed; bytes (MessagePack) where it was loaded and not yet asked
+    for."""
+    _request: Request[Any] | None
+    _digest: bytes = b""
 
     def digest(self, make: Digest) -> bytes:
         """The request's digest; made when first needed, the request is let go then."""
@@ -64,18 +61,15 @@ class OpWindow:
         self.count = 0
         self._floors: dict[str, int] = {}
         for row in sorted(rows, key=lambda row: row.count):
-            kept = Kept(row.op, place_of(row.op), row.count, row.at_ms, None, row.digest)
-            kept.reply = row.reply
-            self.ops[row.op] = kept
+            self.ops[row.op] = Kept(row.op, place_of(row.op), row.count, row.at_ms, row.reply, None, row.digest)
             self.count = row.count
         if self.count > len(self.ops):
             self._remember_what_was_pushed_out()
 
-    def add(self, request: Request[Any], place: Place, now_ms: int) -> Kept:
+    def add(self, request: Request[Any], place: Place, now_ms: int, reply: Reply | Ticket | None) -> Kept:
         """Keep a new op; the oldest goes when the ring is full."""
         self.count += 1
-        kept = Kept(request.id, place, self.count, now_ms, request, b"")
-        self.ops[request.id] = kept
+        kept = self.ops[request.id] = Kept(request.id, place, self.count, now_ms, reply, request)
         if len(self.ops) > OPS_PER_PLAYER:
             oldest = self.ops.pop(next(iter(self.ops)))
             self._raise_floor(*oldest.place)

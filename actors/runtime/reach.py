@@ -91,12 +91,12 @@ async def ask(router: Asks, request: Request[Any], caller: Caller = SERVER) -> R
 
 async def _reply(router: Asks, start: Callable[[Deliver], None]) -> Reply:
     answer = await _heard(start)
-    if isinstance(answer.reply, Ticket):
-        ticket = answer.reply
+    if answer.ticket is not None:
+        ticket = answer.ticket
         answer = await _heard(lambda deliver: router.redeem(ticket, deliver))
     if answer.error is not None:
         raise answer.error
-    if not isinstance(answer.reply, Reply):
+    if answer.reply is None:
         raise Unavailable("no reply")
     return answer.reply
 

@@ -34,11 +34,12 @@ from actors.runtime.frames import (
     to_refusal,
 )
 from actors.runtime.host import Host
-from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Returned, Told
+from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Returned, Told, nobody
 from actors.runtime.membership import Change, Membership
 from actors.runtime.queries import Queries
+from actors.runtime.remote import Remote, RemoteAsked, RemoteFired, RemoteTold, ReplyTo
 from actors.runtime.tickets import Ticket
-from protocol import Invalid, Moved, Reply, Request, Tell, Unavailable
+from protocol import Invalid, Request, Tell, Unavailable
 from storage import Bus, DueTimer, TimerRow
 
 log = structlog.get_logger()
@@ -93,7 +94,8 @@ class Router:
         self._queries = queries
         self._decoders = decoders
         self._clock = clock
-        self._options = options
+        self._monotonic = clock.monotonic
+        self._patience_s = options.deadline_s
         self._sent: dict[int, _Sent] = {}
         self._number = 0
         self._stopped = False
@@ -137,7 +139,8 @@ class Router:
 
     def ask_actor(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
         """``ask``, where the caller knows the actor."""
-        envelope = Asked(address, request, caller, deliver, self._clock.monotonic() + self._options.deadline_s)
+        now = self._monotonic()
+        envelope = Asked(address, deliver, now, now + self._patience_s, request, caller)
         activation = self._host.find(address)
         if activation is not None:
             activation.post(envelope)
@@ -146,17 +149,17 @@ class Router:
 
     def tell(self, address: str, tell: Tell, sender: str, number: int, deliver: Deliver) -> None:
         """Have a tell heard; ``deliver`` is called when its receiver has noted it, or an error says why not."""
-        deadline = self._clock.monotonic() + self._options.deadline_s
-        self.dispatch(Told(address, tell, sender, number, deliver, deadline))
+        now = self._monotonic()
+        self.dispatch(Told(address, deliver, now, now + self._patience_s, tell, sender, number))
 
     def fire(self, due: DueTimer, deliver: Deliver) -> None:
         """Have an actor's due timer fired, or set aside where it says why it ``failed``."""
-        timer, deadline = due.timer, self._clock.monotonic() + self._options.deadline_s
-        self.dispatch(Fired(due.actor, timer.name, timer.due_ms, deliver, deadline, timer.failed))
+        timer, now = due.timer, self._monotonic()
+        self.dispatch(Fired(due.actor, deliver, now, now + self._patience_s, timer.name, timer.due_ms, timer.failed))
 
     def wake(self, address: str) -> None:
         """Have an actor loaded, and its outbox looked after."""
-        self.fire(DueTimer(address, WAKE), lambda _answer: None)  # a look finds it again, should this be lost
+        self.fire(DueTimer(address, WAKE), nobody)  # a look finds it again, should this be lost
 
     def command(self, command: Command) -> None:
         """Carry out ``command`` on its session, or its player's sessions, wherever they are; lost if their node is."""
@@ -174,7 +177,7 @@ class Router:
 
     def dispatch(self, envelope: Envelope) -> None:
         """Bring a message to its actor's mailbox, here or elsewhere."""
-        if self._stopped and not isinstance(envelope, _Remote):
+        if self._stopped and not isinstance(envelope, Remote):
             envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
             return
         address = envelope.address
@@ -203,7 +206,8 @@ class Router:
                 self._directory.learn(envelope.address, owner)
             envelope.owner = owner if sure else None
             envelope.tries += 1
-            if isinstance(envelope, _Remote):
+            envelope.since = self._monotonic()
+            if isinstance(envelope, Remote):
                 envelope.move(owner, sure=sure)
             elif envelope.tries > MOVES:
                 envelope.finish(Answer(error=Unavailable("the actor keeps moving", retry_after_ms=500)))
@@ -255,11 +259,11 @@ class Router:
             envelope.finish(Answer(error=RemoteRefusal(frame.refusal)))
         elif frame.ticket is not None:
             ticket = self._decoders.ticket.decode(frame.ticket)
-            envelope.finish(Answer(ticket, None, frame.follows or None))
+            envelope.finish(Answer(None, None, frame.follows, ticket))
         else:
             reply = self._decoders.reply.decode(frame.reply) if frame.reply is not None else None
             self._directory.learn(envelope.address, sent.node)
-            envelope.finish(Answer(reply, None, frame.follows or None))
+            envelope.finish(Answer(reply, None, frame.follows))
 
     def _nodes_changed(self, change: Change) -> None:
         self._directory.forget_nodes(change.gone)
@@ -330,17 +334,19 @@ class Router:
             activation.leave()
         self.dispatch(envelope)
 
-    def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> "_Remote":
-        deadline = self._clock.monotonic() + self._options.deadline_s
-        reply_to = _ReplyTo(self._bus, frame.node, frame.number)
+    def _unpack(self, frame: AskFrame | TellFrame | FireFrame) -> Remote:
+        now = self._monotonic()
+        deadline = now + self._patience_s
+        reply_to = ReplyTo(self._bus, frame.node, frame.number)
         if isinstance(frame, AskFrame):
             session = SessionRef(*frame.session) if frame.session else None
             caller = Caller(frame.player, frame.name, session, frame.muted_until_ms)
-            return _RemoteAsked(frame.address, self._decoders.request.decode(frame.body), caller, reply_to, deadline)
+            request = self._decoders.request.decode(frame.body)
+            return RemoteAsked(frame.address, reply_to, now, deadline, request, caller)
         if isinstance(frame, TellFrame):
             tell = self._decoders.tell.decode(frame.body)
-            return _RemoteTold(frame.address, tell, frame.sender, frame.sent, reply_to, deadline)
-        return _RemoteFired(frame.address, frame.name, frame.due_ms, reply_to, deadline, frame.failed)
+            return RemoteTold(frame.address, reply_to, now, deadline, tell, frame.sender, frame.sent)
+        return RemoteFired(frame.address, reply_to, now, deadline, frame.name, frame.due_ms, frame.failed)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -362,55 +368,3 @@ class Router:
         self._stopped = True
         for sent in self._sent.values():
             sent.envelope.finish(Answer(error=Unavailable(STOPPED, retry_after_ms=500)))
-
-
-class _ReplyTo:
-    """Sends what became of a frame back to where it came from."""
-
-    __slots__ = ("_bus", "_node", "_number")
-
-    def __init__(self, bus: Bus, node: str, number: int) -> None:
-        self._bus = bus
-        self._node = node
-        self._number = number
-
-    def __call__(self, answer: Answer) -> None:
-        frame = AnswerFrame(self._number, follows=answer.follows or [])
-        if isinstance(answer.error, Moved):
-            frame.moved = True
-        elif answer.error is not None:
-            frame.refusal = to_refusal(answer.error)
-        elif isinstance(answer.reply, Ticket):
-            frame.ticket = encode(answer.reply)
-        elif isinstance(answer.reply, Reply):
-            frame.reply = encode(answer.reply)
-        self._bus.publish(node_channel(self._node), encode(frame))
-
-    def moved(self, owner: str | None, *, sure: bool) -> None:
-        """Say that the actor is not here."""
-        frame = AnswerFrame(self._number, moved=True, owner=owner, sure=sure)
-        self._bus.publish(node_channel(self._node), encode(frame))
-
-
-class _Remote(Envelope):
-    """A message that came from another node: when its actor is not here, that node is told, and looks on."""
-
-    __slots__ = ()
-
-    def move(self, owner: str | None, *, sure: bool = False) -> None:
-        """Send it back."""
-        deliver, self._deliver = self._deliver, None
-        if isinstance(deliver, _ReplyTo):
-            deliver.moved(owner, sure=sure)
-
-
-class _RemoteAsked(_Remote, Asked):
-    __slots__ = ()
-
-
-class _RemoteTold(_Remote, Told):
-    __slots__ = ()
-
-
-class _RemoteFired(_Remote, Fired):
-    __slots__ = ()

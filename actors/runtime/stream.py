@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Protocol
 
 import msgspec
-from msgspec import MsgspecError
+from msgspec import MsgspecError, Struct
 
 from protocol import Message, Wire
 
@@ -40,18 +40,23 @@ class Reader(Protocol):
         ...
 
 
-class Item:
+class Writer(Protocol):
+    """What a session has gathered for its socket."""
+
+    def flush(self) -> None:
+        """Write it. Must not call back into the hub."""
+        ...
+
+
+class Item(Struct, eq=False):
     """One event: decoded, or as MessagePack, or both; framed for each wire format when first asked for."""
 
-    __slots__ = ("body", "ends", "event", "framed_json", "framed_msgpack", "seq")
-
-    def __init__(self, seq: int, ends: str | None, event: Message | None, body: bytes | None) -> None:
-        self.seq = seq
-        self.ends = ends
-        self.event = event
-        self.body = body
-        self.framed_json: bytes | None = None
-        self.framed_msgpack: bytes | None = None
+    seq: int
+    ends: str | None
+    event: Message | None
+    body: bytes | None
+    framed_json: bytes | None = None
+    framed_msgpack: bytes | None = None
 
 
 class _Batch:
@@ -330,7 +335,7 @@ class Stream:
         return b"".join([self._frame(reader.wire, event) for event in rendered])
 
     def _join(self, items: Sequence[Item], wire: Wire) -> bytes:
-        if wire is Wire.MSGPACK:
+        if wire.binary:
             return b"".join([item.framed_msgpack or self._frame_msgpack(item) for item in items])
         return b"".join([item.framed_json or self._frame_json(item) for item in items])
 

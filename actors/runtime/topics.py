@@ -22,7 +22,7 @@ from actors.runtime.feature import Render
 from actors.runtime.frames import TickFrame, decode_tick, encode, topic_channel
 from actors.runtime.observer import Delivered, Observer
 from actors.runtime.slicer import Slicer
-from actors.runtime.stream import Item, Reader, Stream, Tap
+from actors.runtime.stream import Item, Reader, Stream, Tap, Writer
 from protocol import Message, Wire
 from storage import Bus, EventRange, EventRow, Position, Store, StoreDown
 
@@ -76,7 +76,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: dict[str, None] = {}
         self._bell = asyncio.Event()
-        self._after_flush: list[Callable[[], None]] = []
+        self._writers: list[Writer] = []
         self.deliveries = 0
         """Events handed to sessions since the start: one for each event and session."""
 
@@ -225,9 +225,9 @@ class Hub:
         for topic in sorted(reader.topics):
             self.unfollow(reader, topic)
 
-    def at_flush(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called at the end of this turn of the loop, after what topics have gathered was pushed."""
-        self._after_flush.append(callback)
+    def at_flush(self, writer: Writer) -> None:
+        """Have ``writer`` flushed at the end of this turn of the loop, after what topics have gathered was pushed."""
+        self._writers.append(writer)
         if not self._scheduled:
             self._schedule()
 
@@ -254,9 +254,9 @@ class Hub:
         for topic, tick in ticks.items():
             self._bus.publish(topic_channel(topic), encode(tick))
         self._scheduled = False
-        callbacks, self._after_flush = self._after_flush, []
-        for callback in callbacks:
-            callback()
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.flush()
 
     def _flush_stream(self, stream: Stream) -> None:
         try:

@@ -7,9 +7,9 @@ from contextlib import closing
 import pymysql
 import pytest
 
-from storage import Outcome, TellRow, migrate, open_store
+from storage import Outcome, StoreDown, TellRow, migrate, open_store
 from storage.commits import lock_order
-from storage.mysql import MysqlStore, open_mysql
+from storage.mysql import MysqlStore, _locked, open_mysql
 from storage.mysql_link import BEGIN, ROLLBACK, SESSION, Link, MysqlPool
 from storage.mysql_text import literal
 from storage.urls import MysqlPlace, parse_store_url
@@ -20,6 +20,12 @@ MIDDLE = "guild:'3'"
 BATCH = [ACTORS[place] for place in (3, 0, 4, 2, 1)]
 WAITS = "Innodb_row_lock_current_waits"
 PATIENCE_S = 10.0
+
+
+@pytest.mark.parametrize("told", ['["guild:1", null, 7, 1, 0]', '["guild:1", null, 7, 1, 0],["guild:2", "nor', None])
+def test_rows_of_which_the_server_has_cut_the_text_are_not_taken_for_all_that_are_locked(told: str | None) -> None:
+    with pytest.raises(StoreDown):
+        _locked([(2, told)])
 
 
 async def test_rows_are_locked_in_the_order_of_the_product(mysql_url: str) -> None:

@@ -10,18 +10,18 @@ import sys
 from random import Random
 
 from server.cli import main
-from server.session import Session
+from server.outbound import Outbound
 
 _RANDOM = Random(1)
-_push = Session.push
+_push = Outbound.push
 
 
 def _drop_one_in(n: int) -> None:
-    def push(session: Session, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
+    def push(outbound: Outbound, piece: bytes, *, ephemeral: bool = False, replay: bool = False) -> None:
         if ephemeral or _RANDOM.randrange(n):
-            _push(session, piece, ephemeral=ephemeral, replay=replay)
+            _push(outbound, piece, ephemeral=ephemeral, replay=replay)
 
-    Session.push = push  # type: ignore[method-assign]
+    Outbound.push = push  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

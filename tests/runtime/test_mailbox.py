@@ -56,6 +56,39 @@ async def test_a_crowded_actor_does_not_make_another_wait_for_all_of_it(north: M
     assert order.index("b") == TURNS_PER_ROUND
 
 
+async def test_a_round_ends_between_two_actors_so_that_what_one_says_goes_out_in_one_piece(
+    cluster: Cluster, north: Member
+) -> None:
+    order = await _order_of_a_round(cluster, north, messages=5)
+
+    assert order == [*"aaaaa", "the others", "b"]
+
+
+async def test_an_actor_whose_mail_takes_too_long_lets_the_others_in_between(cluster: Cluster, north: Member) -> None:
+    order = await _order_of_a_round(cluster, north, messages=20)
+
+    assert order.index("the others") == 7
+
+
+async def _order_of_a_round(cluster: Cluster, north: Member, messages: int) -> list[str]:
+    """What is heard of ``a`` with so many messages that take 1.5 ms each, of ``b`` with one, and of the loop's other
+    callbacks."""
+    order: list[str] = []
+    for counter in ("a", "b"):
+        await north.said(Get(id="0", counter=counter))
+
+    def heard(_answer: object) -> None:
+        order.append("a")
+        cluster.clock.spend(0.0015)
+
+    for n in range(messages):
+        north.node.router.ask(Get(id=f"{n}"), _caller(), heard)
+    north.node.router.ask(Get(id="1", counter="b"), _caller(), lambda _answer: order.append("b"))
+    asyncio.get_running_loop().call_soon(order.append, "the others")
+    await settle()
+    return order
+
+
 async def test_a_receiver_of_answers_that_raises_does_not_stop_the_other_actors(north: Member) -> None:
     """The round it broke was once the last one of the node."""
     for counter in ("a", "b"):

@@ -4,7 +4,6 @@ To the gateway it is a ``server.connection.Connection``; the frames are real, th
 keeps its order. Either may die in silence (``half_open``), or both at once, with either end told or not (``cut``).
 """
 
-from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -59,9 +58,9 @@ class Line:
     def open(self) -> bool:
         return self._open
 
-    def send(self, pieces: Sequence[bytes]) -> None:
+    def send(self, frames: bytes) -> None:
         if self._open:
-            self._to_client(self._arrive, b"".join(pieces))
+            self._to_client(self._arrive, frames)
 
     def close(self, code: int, reason: str = "") -> None:
         if not self._open:

@@ -168,8 +168,8 @@ class Member:
         who = Caller(caller, "", SessionRef("s", self.name, "g"))
 
         def deliver(answer: Answer) -> None:
-            if isinstance(answer.reply, Ticket) and answer.error is None:
-                self._redeem(answer.reply, answer, deliver, phone)
+            if answer.ticket is not None:
+                self._redeem(answer.ticket, answer, deliver, phone)
                 return
             self._follow(answer, phone)
             heard.answers.append(answer)
@@ -184,13 +184,13 @@ class Member:
         return heard.reply
 
     def _redeem(self, ticket: Ticket, answer: Answer, deliver: Callable[[Answer], None], phone: Phone | None) -> None:
-        follows = list(answer.follows or ())
+        follows = list(answer.follows)
         held = [follow for follow in follows if isinstance(follow, Follow)]
         for follow in held:
             self.node.hub.hold(follow)
 
         def redeemed(made: Answer) -> None:
-            made.follows = follows if made.error is None else None
+            made.follows = follows if made.error is None else ()
             deliver(made)
             for follow in held:
                 self.node.hub.let_go(follow)
@@ -198,7 +198,7 @@ class Member:
         self.node.router.redeem(ticket, redeemed)
 
     def _follow(self, answer: Answer, phone: Phone | None) -> None:
-        for follow in answer.follows or ():
+        for follow in answer.follows:
             if phone is None:
                 continue
             if isinstance(follow, Follow):

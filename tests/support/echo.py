@@ -24,7 +24,7 @@ class Echo:
 
     def message(self, payload: bytes, *, binary: bool) -> None:
         wire = Wire.MSGPACK if binary else Wire.JSON
-        self._connection.send([frame(wire, payload, self._connection.window_bits)])
+        self._connection.send(frame(wire, payload, self._connection.window_bits))
 
     def heard(self) -> None:
         """A ping is answered by the connection."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from actors.runtime.actor import Actor, Tools
 from actors.runtime.blueprint import Blueprint
-from actors.runtime.context import Caller, Effect, Publish, SessionRef, TellEffect
+from actors.runtime.context import DEFERRED, Caller, Effect, Publish, SessionRef, TellEffect
 from actors.runtime.draft import Ran
 from actors.runtime.feature import Feature
 from actors.runtime.node import make_decoders
@@ -86,7 +86,8 @@ class Room:
         """The reply (or ticket, or Deferred) of the request's turn; raises what it refuses with."""
         who = caller or self.caller
         shown = self.name if name is None else name
-        return self._ran(self.actor.ask(request, Caller(who, shown, self.session), self.now_ms)).reply
+        ran = self._ran(self.actor.ask(request, Caller(who, shown, self.session), self.now_ms))
+        return DEFERRED if ran.deferred else ran.ticket or ran.reply
 
     def hear(
         self,
