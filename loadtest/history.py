@@ -6,14 +6,15 @@ written where its fact is known for certain to exist: ``Asked`` before the bytes
 ``Welcomed`` and ``Heard`` when they have arrived, ``Committed`` when the store has applied the commit and before
 anybody is told so.
 
-Messages are those of the wire, as dicts. What staff and the game's backend ask is recorded the same way, with the key's
+Messages are those of the wire, as dicts; a writer that has one as JSON already may put it in as it is
+(``as_it_came``). What staff and the game's backend ask is recorded the same way, with the key's
 name as ``player``, the Idempotency-Key as ``op`` and the internal names of the messages (``inbox.deliver``,
 ``announcement.make``, ``leaderboard.score_remove``).
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -196,6 +197,11 @@ def value_of(final: Final) -> Any:
 # On disk.
 class BadHistory(Exception):
     """A line of the file is no record."""
+
+
+def as_it_came(message: bytes) -> dict[str, Any]:
+    """A message for a record that is to be written, and not looked into: JSON without a line break."""
+    return cast("dict[str, Any]", msgspec.Raw(message))
 
 
 _encode = msgspec.json.Encoder().encode

@@ -29,6 +29,8 @@ from protocol import ClientSession
 
 LAG_S = 0.02  # between two looks at how late timers fire
 LINE_BYTES = 2**24
+HISTORY_BUFFER_BYTES = 256 * 1024  # one system call for a thousand records
+GC_THRESHOLD = (50_000, 20, 50)  # nearly nothing that a message brings is in a cycle
 PLAYING = frozenset({State.ONLINE, State.AWAY})
 
 
@@ -64,16 +66,17 @@ class Process:
             random = Random(f"{orders.seed}/{number}")
             name = f"{orders.run}-{number}"
             wire = WIRES[number % len(WIRES)]
+            (network,) = random.choices(networks, list(orders.networks.values()))
+            phone = Phone(BalancedDial(dials, random), network, random, self.injected)
+            tap = Tap(name, phone.dial, wire, self.meters, note, orders.began)
             session = ClientSession(
                 wire,
                 random,
                 tokens(number, name),
                 client={"app": "1.0.0", "platform": "loadtest"},
                 prefix=f"{name}-{secrets.token_hex(2)}",
+                format=tap.format,
             )
-            (network,) = random.choices(networks, list(orders.networks.values()))
-            phone = Phone(BalancedDial(dials, random), network, random, self.injected)
-            tap = Tap(name, phone.dial, wire, self.meters, note, orders.began)
             player = Player(self, number, session, phone, tap, random)
             player.shared = shared.setdefault(player.group, {})
             self.players.append(player)
@@ -179,11 +182,12 @@ async def main() -> None:
     with ExitStack() as files:
         history: HistoryFile | None = None
         if orders.history:
-            history = HistoryFile(files.enter_context(Path(orders.history).open("wb")))  # noqa: ASYNC230 - once
+            history = HistoryFile(files.enter_context(Path(orders.history).open("wb", HISTORY_BUFFER_BYTES)))  # noqa: ASYNC230 - once
         async with asyncio.TaskGroup() as tasks:
             process = Process(orders, tasks, history.add if history else None)
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLD)
             await _play(process, reader, orders, history)
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()

@@ -12,14 +12,39 @@ import msgspec
 
 from clients.python import Dial, Ear, Link
 from loadtest.figures import CONNECT, DELIVERY, Count, Meters
-from loadtest.history import Answered, AnyRecord, Asked, Heard, Lost, Welcomed
+from loadtest.history import Answered, AnyRecord, Asked, Heard, Lost, Welcomed, as_it_came
 from protocol import Wire
 
+_BYTES_IN, _BYTES_OUT, _HEARD = Count.BYTES_IN, Count.BYTES_OUT, Count.HEARD  # looking into an enum costs as much again
 UNCOUNTED = frozenset({"hello", "ping", "pong", "welcome"})
 STAMP = "meant_us"
 """In the ``data`` of a line: when it was to be said, microseconds of this machine's monotonic clock."""
 Note = Callable[[AnyRecord], None]
 Message = dict[str, Any]
+
+
+class ReadAlong:
+    """The wire's format for one session and its tap: what one of them has just made or read the other need not read.
+
+    Neither changes a message.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._encode = msgspec.msgpack.encode if wire.binary else msgspec.json.encode
+        self._decode = msgspec.msgpack.decode if wire.binary else msgspec.json.decode
+        self._message: Message = {}
+        self._payload = b""
+
+    def encode(self, message: Message, /) -> bytes:
+        """As ``Format``."""
+        self._message, self._payload = message, self._encode(message)
+        return self._payload
+
+    def decode(self, payload: bytes, /) -> Any:
+        """As ``Format``."""
+        if payload is not self._payload:
+            self._message, self._payload = self._decode(payload), payload
+        return self._message
 
 
 class Tap:
@@ -33,7 +58,9 @@ class Tap:
         self._meters = meters
         self._note = note
         self._began = began
-        self._decode = msgspec.msgpack.decode if wire.binary else msgspec.json.decode
+        self.format = ReadAlong(wire)
+        """For the player's session."""
+        self._is_json = not wire.binary
         self._resume: Message | None = None
         self._hello = ""
         self._asked: set[str] = set()
@@ -74,8 +101,8 @@ class Tap:
     def sent(self, payload: bytes) -> None:
         """A message leaves."""
         counts = self._meters.counts
-        counts[Count.BYTES_OUT] += len(payload)
-        message = self._decode(payload)
+        counts[_BYTES_OUT] += len(payload)
+        message = self.format.decode(payload)
         kind = message["t"]
         if kind == "hello":
             self._hello, self._resume = message["id"], message.get("resume")
@@ -86,17 +113,17 @@ class Tap:
             else:
                 self._asked.add(op)
             if self._note is not None:
-                self._note(Asked(self._at, self.name, self.name, op, message))
+                self._note(Asked(self._at, self.name, self.name, op, self._recorded(message, payload)))
 
     def came(self, payload: bytes) -> None:
         """A message has arrived."""
-        self._meters.counts[Count.BYTES_IN] += len(payload)
-        message = self._decode(payload)
+        self._meters.counts[_BYTES_IN] += len(payload)
+        message = self.format.decode(payload)
         op = message.get("re")
         if op is not None:
-            self._answered(op, message)
+            self._answered(op, message, payload)
         elif message.get("seq") is not None:
-            self._heard(message)
+            self._heard(message, payload)
         elif "topic" in message:
             self._meters.counts[Count.TOLD] += 1
             if message["t"] == "chat.message":
@@ -106,7 +133,7 @@ class Tap:
         """The connection is gone."""
         self.ended()
 
-    def _answered(self, op: str, message: Message) -> None:
+    def _answered(self, op: str, message: Message, payload: bytes) -> None:
         kind = message["t"]
         if kind == "error":
             self._meters.errors[message["code"]] += 1
@@ -121,12 +148,12 @@ class Tap:
         if kind != "error" or message["retry"] == "never":
             self._asked.discard(op)
         if self._note is not None:
-            self._note(Answered(self._at, self.name, self.name, op, message))
+            self._note(Answered(self._at, self.name, self.name, op, self._recorded(message, payload)))
 
-    def _heard(self, message: Message) -> None:
-        self._meters.counts[Count.HEARD] += 1
+    def _heard(self, message: Message, payload: bytes) -> None:
+        self._meters.counts[_HEARD] += 1
         if self._note is not None:
-            self._note(Heard(self._at, self.name, self.name, message))
+            self._note(Heard(self._at, self.name, self.name, self._recorded(message, payload)))
         if message["t"] == "chat.message":
             self._delivered(message)
 
@@ -136,9 +163,13 @@ class Tap:
         if isinstance(meant, int) and meant >= self._welcomed_us:
             self._meters.took(DELIVERY, time.monotonic_ns() / 1e9 - meant / 1e6)
 
+    def _recorded(self, message: Message, payload: bytes) -> Message:
+        """The message for a record; what is JSON already is not made once more."""
+        return as_it_came(payload) if self._is_json and b"\n" not in payload else message
+
     @property
     def _at(self) -> int:
-        return round((time.monotonic() - self._began) * 1000)
+        return int((time.monotonic() - self._began) * 1000)
 
 
 class _Ear:
