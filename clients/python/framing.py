@@ -48,8 +48,6 @@ def frame_bytes(data: bytes, at: int) -> int:
     if len(data) - at < 2:
         return 2
     second = data[at + 1]
-    if second < _MEDIUM:
-        return 2 + second
     header = 6 if second & MASKED else 2  # a server must not mask, which the protocol tells it
     size = second & _SIZE
     if size < _MEDIUM:
@@ -60,9 +58,20 @@ def frame_bytes(data: bytes, at: int) -> int:
     return header + more + int.from_bytes(data[at + 2 : at + 2 + more])
 
 
-def plain_payload(data: bytes, at: int, end: int) -> bytes | None:
-    """What the frame from ``at`` to ``end`` says, if it is a server's plain one of up to MEDIUM_BYTES."""
-    first, second = data[at], data[at + 1]
-    if (first != BINARY and first != TEXT) or second > _MEDIUM:  # noqa: PLR1714 - a set would be built or hashed
+def plain_frame(data: bytes, at: int) -> tuple[bytes, int] | None:
+    """The message of the server's plain frame that begins at ``at``, and where the frame ends.
+
+    None: it is another one, or not whole, or as short or long as hardly any.
+    """
+    whole = len(data)
+    if at + 4 > whole or (data[at] != BINARY and data[at] != TEXT):
         return None
-    return data[at + (2 if second < _MEDIUM else 4) : end]
+    size = data[at + 1]
+    begins = at + 2
+    if size == _MEDIUM:
+        size = data[begins] << 8 | data[begins + 1]
+        begins = at + 4
+    elif size > _MEDIUM:  # or masked
+        return None
+    ends = begins + size
+    return (data[begins:ends], ends) if ends <= whole else None

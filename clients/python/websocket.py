@@ -23,7 +23,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from clients.python.framing import BINARY, HEADER_BYTES, TEXT, frame_bytes, mask_keys, masked_frame, plain_payload
+from clients.python.framing import BINARY, HEADER_BYTES, TEXT, frame_bytes, mask_keys, masked_frame, plain_frame
 from clients.python.transport import Ear
 from protocol import Wire
 
@@ -185,19 +185,19 @@ class WebSocketLink(asyncio.Protocol):
         or begins a frame that is so long that the protocol refuses it by its header."""
         at, end = 0, len(data)
         while at < end and self._open:
+            plain = None if self._fragments else plain_frame(data, at)
+            if plain is not None:
+                payload, at = plain
+                self._ear.heard(payload)
+                continue
             needed = frame_bytes(data, at)
             if needed > MAX_MESSAGE_BYTES + HEADER_BYTES:
                 break
-            after = at + needed
-            if after > end:
-                self._partial, self._missing = bytearray(data[at:]), after - end
+            if at + needed > end:
+                self._partial, self._missing = bytearray(data[at:]), at + needed - end
                 return b""
-            payload = None if self._fragments else plain_payload(data, at, after)
-            if payload is None:
-                self._take(data[at:after])
-            else:
-                self._ear.heard(payload)
-            at = after
+            self._take(data[at : at + needed])
+            at += needed
         return data[at:]
 
     def _take(self, data: bytes) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Protocol
 
 from clients.python import Event, Refused, Shell
-from loadtest.figures import RESUME, SIGN_IN, Count, Meters, State
+from loadtest.figures import RESUME, SIGN_IN, Meters, State
 from loadtest.players.phone import Phone
 from loadtest.players.tap import Tap
 from loadtest.scenario import Distribution, Scenario
@@ -17,7 +17,7 @@ from protocol import Blocked, ClientSession, ClientStatus, Disconnected, Happene
 
 Reply = dict[str, Any]
 Action = Callable[[], Awaitable[Any]]
-_ASKED, _ANSWERED, _BLOCKED = Count.ASKED, Count.ANSWERED, ClientStatus.BLOCKED  # an enum is slow to look into
+_BLOCKED = ClientStatus.BLOCKED  # looking into an enum is slow
 AGAIN_S = 5.0  # until a player to whom the game said no, or nothing, tries again, on average
 
 
@@ -184,7 +184,7 @@ class Player:
                 return  # those behind it were asked later
             del self._answers[op]
             self.session.cancel(op)
-            self._hall.meters.counts[Count.UNANSWERED] += 1
+            self._hall.meters.counts.unanswered += 1
             answer.set_exception(GaveUp(op))
             answer.exception()
 
@@ -243,7 +243,7 @@ class Player:
         op = self._shell.request(t, fields)
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._answers[op] = answer, t, due
-        self._meters.counts[_ASKED] += 1
+        self._meters.counts.asked += 1
         return answer
 
     def _take_due(self) -> float:
@@ -283,21 +283,21 @@ class Player:
             return
         answer, kind, due = asked
         meters = self._meters
-        meters.counts[_ANSWERED] += 1
+        meters.counts.answered += 1
         meters.took(kind, time.monotonic() - due)
         if reply["t"] == "error":
-            meters.counts[Count.REFUSED] += 1
+            meters.counts.refused += 1
         if not answer.done():
             answer.set_result(reply)
 
     def _welcomed(self) -> None:
         now, meters = time.monotonic(), self._hall.meters
         if self._signed_in:
-            meters.counts[Count.RESUMED] += 1
+            meters.counts.resumed += 1
             if self._lost_at is not None:
                 meters.took(RESUME, now - self._lost_at)
         else:
-            meters.counts[Count.SIGN_INS] += 1
+            meters.counts.sign_ins += 1
             meters.took(SIGN_IN, now - self._take_due())
             self._signed_in = True
             if not self._online.done():
@@ -309,7 +309,7 @@ class Player:
         if self._tap.take_unreached():
             return  # there was no connection; counted as such
         meters = self._hall.meters
-        meters.counts[Count.LOST] += 1
+        meters.counts.lost += 1
         meters.closes[str(code)] += 1
         if self._lost_at is None:
             self._lost_at = time.monotonic()

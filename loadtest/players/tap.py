@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 
 from clients.python import Dial, Ear, Link
-from loadtest.figures import CONNECT, DELIVERY, Count, Meters
+from loadtest.figures import CONNECT, DELIVERY, Meters
 from loadtest.history import Answered, AnyRecord, Asked, Heard, Lost, Welcomed, as_it_came
 from protocol import Wire
 
-_BYTES_IN, _BYTES_OUT, _HEARD = Count.BYTES_IN, Count.BYTES_OUT, Count.HEARD  # looking into an enum costs as much again
 UNCOUNTED = frozenset({"hello", "ping", "pong", "welcome"})
 STAMP = "meant_us"
 """In the ``data`` of a line: when it was to be said, microseconds of this machine's monotonic clock."""
@@ -75,7 +74,7 @@ class Tap:
             link = await self._dial(wire, _Ear(ear, self))
         except OSError as error:
             self._unreached = True
-            self._meters.counts[Count.UNREACHED] += 1
+            self._meters.counts.unreached += 1
             reason = str(error)
             self.unreached[reason] = self.unreached.get(reason, 0) + 1
             raise
@@ -101,7 +100,7 @@ class Tap:
     def sent(self, payload: bytes) -> None:
         """A message leaves."""
         counts = self._meters.counts
-        counts[_BYTES_OUT] += len(payload)
+        counts.bytes_out += len(payload)
         message = self.format.decode(payload)
         kind = message["t"]
         if kind == "hello":
@@ -109,7 +108,7 @@ class Tap:
         elif kind not in UNCOUNTED:
             op = message["id"]
             if op in self._asked:
-                counts[Count.SENT_AGAIN] += 1
+                counts.sent_again += 1
             else:
                 self._asked.add(op)
             if self._note is not None:
@@ -117,7 +116,7 @@ class Tap:
 
     def came(self, payload: bytes) -> None:
         """A message has arrived."""
-        self._meters.counts[_BYTES_IN] += len(payload)
+        self._meters.counts.bytes_in += len(payload)
         message = self.format.decode(payload)
         op = message.get("re")
         if op is not None:
@@ -125,7 +124,7 @@ class Tap:
         elif message.get("seq") is not None:
             self._heard(message, payload)
         elif "topic" in message:
-            self._meters.counts[Count.TOLD] += 1
+            self._meters.counts.told += 1
             if message["t"] == "chat.message":
                 self._delivered(message)
 
@@ -151,7 +150,7 @@ class Tap:
             self._note(Answered(self._at, self.name, self.name, op, self._recorded(message, payload)))
 
     def _heard(self, message: Message, payload: bytes) -> None:
-        self._meters.counts[_HEARD] += 1
+        self._meters.counts.heard += 1
         if self._note is not None:
             self._note(Heard(self._at, self.name, self.name, self._recorded(message, payload)))
         if message["t"] == "chat.message":
