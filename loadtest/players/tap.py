@@ -5,20 +5,18 @@ that the server has broken all the same.
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from clients.python import Dial, Ear, Link
 from loadtest.figures import CONNECT, DELIVERY, Meters
-from loadtest.history import Answered, AnyRecord, Asked, Heard, Lost, Welcomed, as_it_came
+from loadtest.history import DeviceHistory
 from protocol import Wire
 
 UNCOUNTED = frozenset({"hello", "ping", "pong", "welcome"})
 STAMP = "meant_us"
 """In the ``data`` of a line: when it was to be said, microseconds of this machine's monotonic clock."""
-Note = Callable[[AnyRecord], None]
 Message = dict[str, Any]
 
 
@@ -49,14 +47,13 @@ class ReadAlong:
 class Tap:
     """One player's. It is the dial that the shell uses, over the one that leads to the server."""
 
-    def __init__(self, name: str, dial: Dial, wire: Wire, meters: Meters, note: Note | None, began: float) -> None:
+    def __init__(self, name: str, dial: Dial, wire: Wire, meters: Meters, history: DeviceHistory | None) -> None:
         self.name = name
         self.unreached: dict[str, int] = {}
         """Dials that led to nothing, by reason."""
         self._dial = dial
         self._meters = meters
-        self._note = note
-        self._began = began
+        self._history = history
         self.format = ReadAlong(wire)
         """For the player's session."""
         self._is_json = not wire.binary
@@ -92,8 +89,8 @@ class Tap:
 
     def ended(self) -> None:
         """The player has closed the connection."""
-        if self._connected and self._note is not None:
-            self._note(Lost(self._at, self.name, self.name))
+        if self._connected and self._history is not None:
+            self._history.lost()
         self._connected = False
 
     # What goes over the link.
@@ -111,8 +108,8 @@ class Tap:
                 counts.sent_again += 1
             else:
                 self._asked.add(op)
-            if self._note is not None:
-                self._note(Asked(self._at, self.name, self.name, op, self._recorded(message, payload)))
+            if self._history is not None:
+                self._history.asked(op, self._as_json(message, payload))
 
     def came(self, payload: bytes) -> None:
         """A message has arrived."""
@@ -139,20 +136,20 @@ class Tap:
         elif kind == "welcome":
             self._connected = True
             self._welcomed_us = time.monotonic_ns() // 1000
-            if self._note is not None:
-                self._note(Welcomed(self._at, self.name, self.name, message, self._resume))
+            if self._history is not None:
+                self._history.welcomed(message, self._resume)
             return
         if kind in UNCOUNTED or op == self._hello:
             return
         if kind != "error" or message["retry"] == "never":
             self._asked.discard(op)
-        if self._note is not None:
-            self._note(Answered(self._at, self.name, self.name, op, self._recorded(message, payload)))
+        if self._history is not None:
+            self._history.answered(op, self._as_json(message, payload))
 
     def _heard(self, message: Message, payload: bytes) -> None:
         self._meters.counts.heard += 1
-        if self._note is not None:
-            self._note(Heard(self._at, self.name, self.name, self._recorded(message, payload)))
+        if self._history is not None:
+            self._history.heard(self._as_json(message, payload))
         if message["t"] == "chat.message":
             self._delivered(message)
 
@@ -162,13 +159,9 @@ class Tap:
         if isinstance(meant, int) and meant >= self._welcomed_us:
             self._meters.took(DELIVERY, time.monotonic_ns() / 1e9 - meant / 1e6)
 
-    def _recorded(self, message: Message, payload: bytes) -> Message:
-        """The message for a record; what is JSON already is not made once more."""
-        return as_it_came(payload) if self._is_json and b"\n" not in payload else message
-
-    @property
-    def _at(self) -> int:
-        return int((time.monotonic() - self._began) * 1000)
+    def _as_json(self, message: Message, payload: bytes) -> bytes:
+        """The message in one line of JSON, as which it may have come."""
+        return payload if self._is_json and b"\n" not in payload else msgspec.json.encode(message)
 
 
 class _Ear:
