@@ -153,6 +153,9 @@ class WebSocketLink(asyncio.Protocol):
             self._take(data)
 
     def eof_received(self) -> bool:
+        if self._partial is not None:
+            partial, self._partial = self._partial, None
+            self._take(bytes(partial))  # its header may break a rule already
         self._ws.receive_eof()
         self._listen()
         return False
