@@ -45,7 +45,7 @@ class Tapped:
         )
         self.ears: list[Ear] = []
 
-    async def dial(self, _wire: Wire, ear: Ear) -> Link:
+    async def dial(self, wire: Wire, ear: Ear) -> Link:
         self.ears.append(ear)
         return NoLink()
 
