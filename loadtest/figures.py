@@ -5,7 +5,7 @@ HDR histograms of microseconds, so that adding them loses nothing.
 """
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import accumulate
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 LONGEST_US = 120_000_000  # two minutes; what takes longer counts as so long
 DIGITS = 2  # significant ones: a latency is right to within 1 %, and 20 kinds a second stay cheap
+BITS = 8  # that a histogram of DIGITS tells apart in a value
 QUANTILES = (50.0, 90.0, 99.0, 99.9)
 LATE_MS = 50.0  # a timer of the tester that is so late makes latencies that are the tester's own
 BUSY = 0.9  # share of a core from which on a process of players is late itself
@@ -99,11 +100,6 @@ def histogram() -> HdrHistogram:
     return HdrHistogram(1, LONGEST_US, DIGITS)
 
 
-def record(into: HdrHistogram, seconds: float) -> None:
-    """Add a latency."""
-    into.record_value(min(LONGEST_US, max(1, round(seconds * 1_000_000))))
-
-
 def quantiles_ms(kept: HdrHistogram, percents: Sequence[float] = QUANTILES) -> list[float]:
     """What ``kept.get_value_at_percentile`` says of each, in milliseconds; the histogram must hold something.
 
@@ -125,22 +121,43 @@ def bottleneck(lag_ms: float, cpu: Mapping[int, float]) -> str:
     return "; ".join(busy + late)
 
 
+class Counts(Struct):
+    """One number for each ``Count``: a field is counted up in half the time of an entry of a dict."""
+
+    asked: int = 0
+    sent_again: int = 0
+    answered: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    heard: int = 0
+    told: int = 0
+    sign_ins: int = 0
+    resumed: int = 0
+    lost: int = 0
+    unreached: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
 class Meters:
     """Counts for one process, emptied into a Tick each second."""
 
     def __init__(self, process: int) -> None:
-        self.counts: Counter[Count] = Counter()
+        self.counts = Counts()
+        """Since the last Tick; another one after it."""
         self.errors: Counter[str] = Counter()
         self.closes: Counter[str] = Counter()
         self._process = process
-        self._took: dict[str, HdrHistogram] = {}
+        self._took: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        """How often each latency, in microseconds of which the first ``BITS`` bits are kept."""
 
     def took(self, kind: str, seconds: float) -> None:
         """Note a latency."""
-        into = self._took.get(kind)
-        if into is None:
-            into = self._took[kind] = histogram()
-        record(into, seconds)
+        us = int(seconds * 1_000_000)
+        if us >> BITS:  # as exact as the histogram is, which takes far longer for each value
+            rest = us.bit_length() - BITS
+            us = us >> rest << rest
+        self._took[kind][us] += 1
 
     def take(self, second: int, players: Mapping[State, int], *, lag_ms: float, cpu: float) -> Tick:
         """Everything since the last call."""
@@ -148,19 +165,24 @@ class Meters:
             process=self._process,
             second=second,
             players=dict(players),
-            counts=dict(self.counts),
+            counts={count: number for count in Count if (number := getattr(self.counts, count))},
             errors=dict(self.errors),
             closes=dict(self.closes),
-            took={kind: kept.encode().decode() for kind, kept in self._took.items() if kept.get_total_count()},
+            took={kind: _encoded(latencies) for kind, latencies in self._took.items()},
             lag_ms=lag_ms,
             cpu=cpu,
         )
-        for counter in (self.counts, self.errors, self.closes):
+        self.counts = Counts()
+        for counter in (self.errors, self.closes, self._took):
             counter.clear()
-        for kept in self._took.values():
-            if kept.get_total_count():
-                kept.reset()
         return tick
+
+
+def _encoded(latencies: Mapping[int, int]) -> str:
+    kept = histogram()
+    for us, times in latencies.items():
+        kept.record_value(min(LONGEST_US, max(1, us)), times)
+    return str(kept.encode().decode())
 
 
 class Totals:

@@ -11,6 +11,7 @@ name as ``player``, the Idempotency-Key as ``op`` and the internal names of the 
 ``announcement.make``, ``leaderboard.score_remove``).
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -207,14 +208,54 @@ class HistoryFile:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self.write = file.write
+        """Writes a line."""
 
     def add(self, record: AnyRecord) -> None:
         """Write a record."""
-        self._file.write(_encode(record) + b"\n")
+        self.write(_encode(record) + b"\n")
 
     def flush(self) -> None:
         """Have everything written."""
         self._file.flush()
+
+
+class DeviceHistory:
+    """One device's part of a file: lines as ``HistoryFile.add`` writes them, in half the time.
+
+    Messages are given as JSON without a line break. ``began``: when ``at`` was 0, on the machine's monotonic clock.
+    """
+
+    def __init__(self, file: HistoryFile, player: str, began: float) -> None:
+        self._file = file
+        self._write = file.write
+        self._player = player
+        self._who = b',"player":%b,"session":%b' % (_encode(player), _encode(player))
+        self._began = began
+
+    @property
+    def _at(self) -> int:
+        return int((time.monotonic() - self._began) * 1000)
+
+    def asked(self, op: str, message: bytes) -> None:
+        """Write an Asked."""
+        self._write(b'{"r":"asked","at":%d%b,"op":%b,"message":%b}\n' % (self._at, self._who, _encode(op), message))
+
+    def answered(self, op: str, reply: bytes) -> None:
+        """Write an Answered."""
+        self._write(b'{"r":"answered","at":%d%b,"op":%b,"reply":%b}\n' % (self._at, self._who, _encode(op), reply))
+
+    def heard(self, event: bytes) -> None:
+        """Write a Heard."""
+        self._write(b'{"r":"heard","at":%d%b,"event":%b}\n' % (self._at, self._who, event))
+
+    def welcomed(self, welcome: dict[str, Any], resume: dict[str, Any] | None) -> None:
+        """Write a Welcomed."""
+        self._file.add(Welcomed(self._at, self._player, self._player, welcome, resume))
+
+    def lost(self) -> None:
+        """Write a Lost."""
+        self._file.add(Lost(self._at, self._player, self._player))
 
 
 def write_history(path: Path, records: Iterable[AnyRecord]) -> None:

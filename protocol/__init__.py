@@ -112,6 +112,7 @@ __all__ = [
     "DisplayName",
     "ErrorReply",
     "Event",
+    "Format",
     "GuildhallError",
     "Happened",
     "Hello",

@@ -47,6 +47,13 @@ class Track:
         """Whether something is known to be missing."""
         return self.newest > self.seq
 
+    def follows(self, seq: int) -> bool:
+        """Take the event if it is the next one and nothing is missing, as it nearly always is; else ``take`` it."""
+        if seq != self.seq + 1 or self.newest > self.seq:
+            return False
+        self.seq = self.newest = seq
+        return True
+
     def take(self, seq: int, event: Fields, now: float) -> list[Fields]:
         """What can be handed on now that this event has come, in order; nothing for one that was seen before."""
         self.newest = max(self.newest, seq)

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Protocol
 
 from clients.python.transport import Dial, Link
-from protocol import ClientSession, CloseSocket, Happened, OpenSocket, Output, Send, Wire
+from protocol import ClientSession, CloseSocket, OpenSocket, Output, Send, Wire
 
 Tell = Callable[[Output], None]
 """Hears what the application has to know, in order: every Output but OpenSocket, CloseSocket and Send.
@@ -102,20 +102,21 @@ class Shell:
         self._acting = True
         session, tell = self.session, self._tell
         try:
-            outputs = session.take()
-            moved = not outputs
-            while outputs:
+            while outputs := session.take():
                 for output in outputs:
-                    if type(output) is Happened:
-                        tell(output)
+                    if isinstance(output, Send):
+                        if self._call is not None:
+                            self._call.send(output.payload)
+                    elif isinstance(output, OpenSocket):
+                        self._open()
+                    elif isinstance(output, CloseSocket):
+                        self._close(output.code, output.reason)
                     else:
-                        moved = True
-                        self._do(output)
-                outputs = session.take()
+                        tell(output)
         finally:
             self._acting = False
-        if moved:  # events alone bring no deadline nearer, and there are many of them
-            self._arm()
+        if session.alarm < self._timer_at:
+            self._arm(session.alarm)
 
     def heard(self, payload: bytes) -> None:
         """The current link brings a message."""
@@ -133,31 +134,22 @@ class Shell:
         self.session.socket_opened(self._clock.time())
         self.act()
 
-    def _do(self, output: Output) -> None:
-        match output:
-            case Send(payload):
-                if self._call is not None:
-                    self._call.send(payload)
-            case OpenSocket():
-                self._call = _Call(self)
-                self._call.start(self._dial, self._tasks)
-            case CloseSocket(code, reason):
-                call, self._call = self._call, None
-                if call is not None:
-                    call.end(code, reason)
-            case _:
-                self._tell(output)
+    def _open(self) -> None:
+        self._call = _Call(self)
+        self._call.start(self._dial, self._tasks)
+
+    def _close(self, code: int, reason: str) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call.end(code, reason)
 
     # Time.
-    def _arm(self) -> None:
-        """Have the timer look at the deadline. One that fires too early costs less than moving it each time."""
-        deadline = self.session.deadline
-        if deadline >= self._timer_at:
-            return
+    def _arm(self, at: float) -> None:
+        """Have the timer fire earlier. One that fires too early costs less than moving it each time."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self._clock.call_at(deadline, self._tick)
+        self._timer_at = at
+        self._timer = self._clock.call_at(at, self._tick)
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, inf

@@ -1,11 +1,18 @@
 """Links over WebSocket: the RFC is websockets' Sans-I/O protocol, the reading and writing are asyncio's.
 
-No task, queue or timer while a link is open: one process may hold thousands of players.
+    transport -> data_received -> whole frames -> plain ones ----------------> Ear.heard
+                                              -> others -> ClientProtocol ---> Ear.heard
+    Link.send -> a plain frame -> transport
+
+Plain frames are opened and made here (``framing``); control frames, fragments and whatever breaks a rule are the
+protocol's, which is given whole frames only. No task, queue or timer while a link is open: one process may hold
+thousands of players.
 """
 
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterator
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -16,11 +23,13 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from clients.python.framing import BINARY, HEADER_BYTES, TEXT, frame_bytes, mask_keys, masked_frame, plain_frame
 from clients.python.transport import Ear
 from protocol import Wire
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # inbound; a join's reply holds 50 lines of up to 24 KiB each
 CLOSING_S = 2.0  # for the server to answer a close frame; then the socket is cut
+END_OF_RESPONSE = b"\r\n\r\n"
 _QUIET = logging.getLogger("guildhall.client.websockets")
 _QUIET.setLevel(logging.WARNING)  # its debug lines would carry message texts
 
@@ -35,6 +44,7 @@ class WebSocketDial:
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._uri = parse_uri(url)
         self._tls = (tls or ssl.create_default_context()) if self._uri.secure else None
+        self._keys = mask_keys()
 
     async def __call__(self, wire: Wire, ear: Ear) -> "WebSocketLink":
         loop = asyncio.get_running_loop()
@@ -45,7 +55,10 @@ class WebSocketDial:
             logger=_QUIET,
         )
         _, link = await loop.create_connection(
-            lambda: WebSocketLink(ws, wire, ear, loop), self._uri.host, self._uri.port, ssl=self._tls
+            lambda: WebSocketLink(ws, wire, ear, loop, self._keys),
+            self._uri.host,
+            self._uri.port,
+            ssl=self._tls,
         )
         try:
             await link.wait_upgraded()
@@ -58,14 +71,25 @@ class WebSocketDial:
 class WebSocketLink(asyncio.Protocol):
     """One connection, from the TCP socket to its end. Made by WebSocketDial."""
 
-    def __init__(self, ws: ClientProtocol, wire: Wire, ear: Ear, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, ws: ClientProtocol, wire: Wire, ear: Ear, loop: asyncio.AbstractEventLoop, keys: Iterator[bytes]
+    ) -> None:
         self._ws = ws
-        self._wire = wire
+        self._first = BINARY if wire.binary else TEXT
         self._ear = ear
         self._loop = loop
+        self._keys = keys
+        self._open = False
+        """Whether messages can be sent and received, as the protocol knows it."""
         self._transport: asyncio.Transport | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
+        self._response_tail: bytes | None = b""
+        """The last bytes of the answer to the upgrade so far; None once it is whole."""
+        self._partial: bytearray | None = None
+        """The beginning of a frame that has not come whole."""
+        self._missing = 0
+        """Bytes that ``_partial`` needs before it is worth another look."""
         self._fragments: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,16 +103,12 @@ class WebSocketLink(asyncio.Protocol):
 
     # Link
     def send(self, payload: bytes) -> None:
-        if self._ws.state is not State.OPEN:
-            return
-        if self._wire.binary:
-            self._ws.send_binary(payload)
-        else:
-            self._ws.send_text(payload)
-        self._write()
+        if self._open and self._transport is not None:
+            self._transport.write(masked_frame(self._first, payload, next(self._keys)))
 
     def close(self, code: int, reason: str) -> None:
-        if self._ws.state is State.OPEN:
+        if self._open:
+            self._open = False
             self._ws.send_close(code, reason)
             self._write()
         self._arm()
@@ -117,16 +137,32 @@ class WebSocketLink(asyncio.Protocol):
         self._write()
 
     def data_received(self, data: bytes) -> None:
-        self._ws.receive_data(data)
-        self._take()
+        if self._response_tail is not None:
+            end = self._end_of_response(self._response_tail, data)
+            self._take(data[:end])
+            data = data[end:]
+        if self._partial is not None:
+            self._partial += data
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data, self._partial = bytes(self._partial), None
+        if self._open:
+            data = self._frames(data)
+        if data:
+            self._take(data)
 
     def eof_received(self) -> bool:
+        if self._partial is not None:
+            partial, self._partial = self._partial, None
+            self._take(bytes(partial))  # its header may break a rule already
         self._ws.receive_eof()
-        self._take()
+        self._listen()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._open = False
         if self._timer is not None:
             self._timer.cancel()
         upgraded = self._upgraded
@@ -137,7 +173,43 @@ class WebSocketLink(asyncio.Protocol):
         self._gone.set_result(None)
 
     # Inside.
-    def _take(self) -> None:
+    def _end_of_response(self, tail: bytes, data: bytes) -> int:
+        """How much of ``data`` belongs to the answer to the upgrade; frames may follow in the same packet."""
+        seen = tail + data
+        found = seen.find(END_OF_RESPONSE)
+        if found < 0:
+            self._response_tail = seen[1 - len(END_OF_RESPONSE) :]
+            return len(data)
+        self._response_tail = None
+        return found + len(END_OF_RESPONSE) - len(tail)
+
+    def _frames(self, data: bytes) -> bytes:
+        """Take whole frames for as long as the link is open; returns what is not looked at here: it came after the end,
+        or begins a frame that is so long that the protocol refuses it by its header."""
+        at, end = 0, len(data)
+        while at < end and self._open:
+            plain = None if self._fragments else plain_frame(data, at)
+            if plain is not None:
+                payload, at = plain
+                self._ear.heard(payload)
+                continue
+            needed = frame_bytes(data, at)
+            if needed > MAX_MESSAGE_BYTES + HEADER_BYTES:
+                break
+            if at + needed > end:
+                self._partial, self._missing = bytearray(data[at:]), at + needed - end
+                return b""
+            self._take(data[at : at + needed])
+            at += needed
+        return data[at:]
+
+    def _take(self, data: bytes) -> None:
+        """Give ``data`` to the protocol: the answer to the upgrade, a whole frame, or what comes after the end."""
+        self._ws.receive_data(data)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Do what the protocol has made of what it was given."""
         for event in self._ws.events_received():
             if isinstance(event, Response):
                 self._answered()
@@ -145,6 +217,7 @@ class WebSocketLink(asyncio.Protocol):
                 self._frame(event)
         if self._ws.handshake_exc is not None:
             self._answered()
+        self._open = self._ws.state is State.OPEN
         self._write()
 
     def _answered(self) -> None:

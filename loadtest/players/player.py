@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Protocol
 
 from clients.python import Event, Refused, Shell
-from loadtest.figures import RESUME, SIGN_IN, Count, Meters, State
+from loadtest.figures import RESUME, SIGN_IN, Meters, State
 from loadtest.players.phone import Phone
 from loadtest.players.tap import Tap
 from loadtest.scenario import Distribution, Scenario
@@ -17,6 +17,7 @@ from protocol import Blocked, ClientSession, ClientStatus, Disconnected, Happene
 
 Reply = dict[str, Any]
 Action = Callable[[], Awaitable[Any]]
+_BLOCKED = ClientStatus.BLOCKED  # looking into an enum is slow
 AGAIN_S = 5.0  # until a player to whom the game said no, or nothing, tries again, on average
 
 
@@ -72,6 +73,7 @@ class Player:
         """Whose member the player is, as far as was answered."""
         self.session = session
         self._hall = hall
+        self._meters = hall.meters
         self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._phone = phone
@@ -98,13 +100,13 @@ class Player:
             GaveUp: there was no answer in time.
             Away: the player was told not to come back.
         """
-        return await self._ask(t, fields, self._take_due())
+        return _granted(await self._ask(t, fields, self._take_due()))
 
     async def say(self, channel: str, text: str = "") -> Reply:
         """Say a line, whose way to each listener is measured. As ``ask``."""
         due = self._take_due()
         fields = {"channel": channel, "text": text or self.line(), "data": self._tap.stamp(due)}
-        return await self._ask("chat.send", fields, due)
+        return _granted(await self._ask("chat.send", fields, due))
 
     async def event(self, t: str) -> Event:
         """The next event of this type.
@@ -182,7 +184,7 @@ class Player:
                 return  # those behind it were asked later
             del self._answers[op]
             self.session.cancel(op)
-            self._hall.meters.counts[Count.UNANSWERED] += 1
+            self._hall.meters.counts.unanswered += 1
             answer.set_exception(GaveUp(op))
             answer.exception()
 
@@ -235,17 +237,14 @@ class Player:
         self._lost_at = None
         self._move(state)
 
-    async def _ask(self, t: str, fields: Mapping[str, Any], due: float) -> Reply:
-        if self.session.status is ClientStatus.BLOCKED:
+    def _ask(self, t: str, fields: Mapping[str, Any], due: float) -> asyncio.Future[Reply]:
+        if self.session.status is _BLOCKED:
             raise Away(self.name)
         op = self._shell.request(t, fields)
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._answers[op] = answer, t, due
-        self._hall.meters.counts[Count.ASKED] += 1
-        reply = await answer
-        if reply["t"] == "error":
-            raise Refused(reply)
-        return reply
+        self._meters.counts.asked += 1
+        return answer
 
     def _take_due(self) -> float:
         due, self._due = self._due, None
@@ -257,13 +256,13 @@ class Player:
             self.state = state
 
     def _told(self, output: Output) -> None:
+        if isinstance(output, Replied):  # outside of the match, which looks twice at each of these
+            self._replied(output.id, output.reply)
+            return
+        if isinstance(output, Happened):
+            self._happened(output.event)
+            return
         match output:
-            case Replied(op, reply):
-                self._replied(op, reply)
-            case Happened(event):
-                waiting = self._awaited.pop(event.get("t", ""), None) if self._awaited else None
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(event)
             case Welcomed():
                 self._welcomed()
             case Disconnected():
@@ -273,27 +272,32 @@ class Player:
             case _:
                 pass
 
+    def _happened(self, event: Event) -> None:
+        waiting = self._awaited.pop(event.get("t", ""), None) if self._awaited else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event)
+
     def _replied(self, op: str, reply: Reply) -> None:
         asked = self._answers.pop(op, None)
         if asked is None:
             return
         answer, kind, due = asked
-        meters = self._hall.meters
-        meters.counts[Count.ANSWERED] += 1
+        meters = self._meters
+        meters.counts.answered += 1
         meters.took(kind, time.monotonic() - due)
         if reply["t"] == "error":
-            meters.counts[Count.REFUSED] += 1
+            meters.counts.refused += 1
         if not answer.done():
             answer.set_result(reply)
 
     def _welcomed(self) -> None:
         now, meters = time.monotonic(), self._hall.meters
         if self._signed_in:
-            meters.counts[Count.RESUMED] += 1
+            meters.counts.resumed += 1
             if self._lost_at is not None:
                 meters.took(RESUME, now - self._lost_at)
         else:
-            meters.counts[Count.SIGN_INS] += 1
+            meters.counts.sign_ins += 1
             meters.took(SIGN_IN, now - self._take_due())
             self._signed_in = True
             if not self._online.done():
@@ -305,7 +309,7 @@ class Player:
         if self._tap.take_unreached():
             return  # there was no connection; counted as such
         meters = self._hall.meters
-        meters.counts[Count.LOST] += 1
+        meters.counts.lost += 1
         meters.closes[str(code)] += 1
         if self._lost_at is None:
             self._lost_at = time.monotonic()
@@ -326,6 +330,12 @@ class Player:
             if not one.done():
                 one.set_exception(Away(reason))
                 one.exception()
+
+
+def _granted(reply: Reply) -> Reply:
+    if reply["t"] == "error":
+        raise Refused(reply)
+    return reply
 
 
 WIRES = (Wire.MSGPACK, Wire.JSON)

@@ -15,27 +15,29 @@ from msgspec import structs
 
 from clients.python import WebSocketDial
 from loadtest.figures import Meters, State
-from loadtest.history import HistoryFile, TopicLog
+from loadtest.history import DeviceHistory, HistoryFile, TopicLog
 from loadtest.players import audit
 from loadtest.players.dials import BalancedDial
 from loadtest.players.networks import NETWORKS, Trouble
 from loadtest.players.orders import Ended, Orders, Rested, Said, decode_orders, encode_said
 from loadtest.players.phone import Phone
 from loadtest.players.player import WIRES, Player
-from loadtest.players.tap import Note, Tap
+from loadtest.players.tap import Tap
 from loadtest.players.tokens import tokens_of
 from loadtest.scenarios import load
 from protocol import ClientSession
 
 LAG_S = 0.02  # between two looks at how late timers fire
 LINE_BYTES = 2**24
+HISTORY_BUFFER_BYTES = 256 * 1024  # one system call for a thousand records
+GC_THRESHOLD = (50_000, 20, 50)  # nearly nothing that a message brings is in a cycle
 PLAYING = frozenset({State.ONLINE, State.AWAY})
 
 
 class Process:
     """All players of this process. Implements ``loadtest.players.player.Hall``."""
 
-    def __init__(self, orders: Orders, tasks: asyncio.TaskGroup, note: Note | None) -> None:
+    def __init__(self, orders: Orders, tasks: asyncio.TaskGroup, history: HistoryFile | None) -> None:
         self.scenario, _ = load(orders.scenario)
         self.run = orders.run
         self.meters = Meters(orders.process)
@@ -51,9 +53,9 @@ class Process:
         self._sleepers: dict[asyncio.Future[None], asyncio.TimerHandle] = {}
         self._taps: list[Tap] = []
         self._lag_s = 0.0
-        self._make_players(note)
+        self._make_players(history)
 
-    def _make_players(self, note: Note | None) -> None:
+    def _make_players(self, history: HistoryFile | None) -> None:
         orders, shared = self._orders, dict[int, dict[str, object]]()
         tokens = tokens_of(orders.tokens, orders.players)
         dials = [WebSocketDial(url) for url in orders.urls]
@@ -64,16 +66,18 @@ class Process:
             random = Random(f"{orders.seed}/{number}")
             name = f"{orders.run}-{number}"
             wire = WIRES[number % len(WIRES)]
+            (network,) = random.choices(networks, list(orders.networks.values()))
+            phone = Phone(BalancedDial(dials, random), network, random, self.injected)
+            seen = DeviceHistory(history, name, orders.began) if history else None
+            tap = Tap(name, phone.dial, wire, self.meters, seen)
             session = ClientSession(
                 wire,
                 random,
                 tokens(number, name),
                 client={"app": "1.0.0", "platform": "loadtest"},
                 prefix=f"{name}-{secrets.token_hex(2)}",
+                format=tap.format,
             )
-            (network,) = random.choices(networks, list(orders.networks.values()))
-            phone = Phone(BalancedDial(dials, random), network, random, self.injected)
-            tap = Tap(name, phone.dial, wire, self.meters, note, orders.began)
             player = Player(self, number, session, phone, tap, random)
             player.shared = shared.setdefault(player.group, {})
             self.players.append(player)
@@ -179,11 +183,12 @@ async def main() -> None:
     with ExitStack() as files:
         history: HistoryFile | None = None
         if orders.history:
-            history = HistoryFile(files.enter_context(Path(orders.history).open("wb")))  # noqa: ASYNC230 - once
+            history = HistoryFile(files.enter_context(Path(orders.history).open("wb", HISTORY_BUFFER_BYTES)))  # noqa: ASYNC230 - once
         async with asyncio.TaskGroup() as tasks:
-            process = Process(orders, tasks, history.add if history else None)
+            process = Process(orders, tasks, history)
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLD)
             await _play(process, reader, orders, history)
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from loadtest.figures import Count, Meters, State, Totals
+from loadtest.figures import Counts, Meters, State, Totals
 from loadtest.outcome import Mark, ServerFigures, ServerMoment
 
 Second = tuple[int, Totals, Totals, list[ServerFigures], list[Mark]]
@@ -42,8 +42,8 @@ def seconds(count: int, *, late_ms: float = 0.0, busy: float = 0.4, **more: Mapp
             for place, kind in enumerate(KINDS):
                 for _ in range(1 + 30 // (place + 1)):
                     each.took(kind, random.lognormvariate(-5.0, 0.8))
-            each.counts.update({Count.ASKED: 601, Count.ANSWERED: 600, Count.HEARD: 9_000, Count.TOLD: 100})
-            each.counts.update({Count.LOST: 1, Count.RESUMED: 1, Count.SENT_AGAIN: 1, Count.UNANSWERED: 1})
+            each.counts = Counts(asked=601, answered=600, heard=9_000, told=100)
+            each.counts.lost = each.counts.resumed = each.counts.sent_again = each.counts.unanswered = 1
             each.closes.update({"1006": 1, **more.get("closes", {})})
             each.errors.update({"rate.limited": 2, **more.get("errors", {})})
             tick = each.take(

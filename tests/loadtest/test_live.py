@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from loadtest.figures import Count, Meters, State, Totals
+from loadtest.figures import Meters, State, Totals
 from loadtest.outcome import Mark, ServerFigures
 from loadtest.reporting.slo import Slo, parse_slo
 from loadtest.running.frame import Frame, Frames
@@ -331,7 +331,7 @@ async def test_figures_that_cannot_be_shown_end_the_view_and_not_the_run() -> No
 
 def test_counts_of_the_whole_run_are_told_though_a_process_was_silent_this_second() -> None:
     whole, meters = Totals(), Meters(0)
-    meters.counts[Count.LOST] = 7
+    meters.counts.lost = 7
     whole.add(meters.take(0, {State.ONLINE: 5}, lag_ms=0, cpu=0))
 
     shown_now = Frames("", 60.0, Slo("")).frame(1, Totals(), whole, [], [])

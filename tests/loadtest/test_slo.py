@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.checking import Verdict
-from loadtest.figures import Count, Meters, State, Totals
+from loadtest.figures import Count, Counts, Meters, State, Totals
 from loadtest.outcome import Judged, Outcome, ServerFigures
 from loadtest.reporting.slo import KEYS, QUANTILES, UNMEASURED, SloError, judge, live, parse_slo
 from tests.loadtest.good_run import GOOD, NODE, NOTHING, OTHER, kind, moment, node_moments, spoilt
@@ -237,7 +237,7 @@ def test_a_run_so_far_is_judged_by_what_can_be_told_of_it() -> None:
     for _ in range(99):
         meters.took("chat.send", 0.010)
     meters.took("chat.send", 0.100)
-    meters.counts.update({Count.ASKED: 100, Count.ANSWERED: 100})
+    meters.counts = Counts(asked=100, answered=100)
     meters.errors["unavailable"] += 1
     totals.add(meters.take(0, {State.ONLINE: 9, State.AWAY: 1}, lag_ms=1.0, cpu=0.1))
     slo = parse_slo(

@@ -27,6 +27,7 @@ from protocol import (
     Welcomed,
     Wire,
 )
+from protocol.cursors import Track
 
 TOPIC = "chat:room:raid"
 
@@ -53,6 +54,7 @@ class Phone:
         self.wire = wire
 
     def take(self) -> list[Output]:
+        assert self.session.alarm <= self.session.deadline, "a shell that watches the alarm would be late"
         return self.session.take()
 
     def sent(self) -> list[dict[str, Any]]:
@@ -556,6 +558,51 @@ def test_whatever_comes_and_how_often_the_application_hears_a_prefix_in_order(se
     heard = phone.heard()
     assert heard == list(range(1, len(heard) + 1))
     assert len(heard) + 1 not in seqs
+
+
+def test_the_alarm_may_ring_too_early_and_is_right_again_after_a_tick() -> None:
+    phone = Phone().online()
+    for now in range(5):
+        phone.now = now
+        phone.hear(t="chat.sent", re=phone.ask(), channel="room:raid", seq=now, at=1)
+    assert phone.session.alarm == 15.0  # the first of them, had it not been answered
+    assert phone.session.deadline == 24.0
+    phone.take()
+    phone.now = phone.session.alarm
+    phone.session.tick(phone.now)
+    assert not phone.sent()
+    assert phone.session.alarm == 24.0
+
+
+@given(st.lists(st.integers(1, 12), max_size=60))
+def test_a_track_that_looks_for_what_follows_first_hands_on_the_same(seqs: list[int]) -> None:
+    quick, thorough = Track("e7", 0), Track("e7", 0)
+    for seq in seqs:
+        event = {"seq": seq}
+        expected = thorough.take(seq, event, 0.0)
+        assert ([event] if quick.follows(seq) else quick.take(seq, event, 0.0)) == expected
+        assert (quick.seq, quick.newest, quick.held) == (thorough.seq, thorough.newest, thorough.held)
+
+
+def test_a_format_that_reads_along_is_used_for_everything() -> None:
+    class Noted:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def encode(self, message: dict[str, Any], /) -> bytes:
+            self.seen.append(message["t"])
+            return msgspec.json.encode(message)
+
+        def decode(self, payload: bytes, /) -> Any:
+            message = msgspec.json.decode(payload)
+            self.seen.append(message["t"])
+            return message
+
+    phone, noted = Phone(), Noted()
+    phone.session = ClientSession(Wire.JSON, Always(0.5), "token-1", prefix="p", format=noted)
+    phone.online()
+    phone.ask()
+    assert noted.seen == ["hello", "welcome", "chat.send"]
 
 
 def test_a_hello_is_plain_json_in_the_json_format() -> None:
