@@ -119,8 +119,13 @@ LINES = (
     "GET /healthz HTTP/1.1",
     "GET  /ws HTTP/1.1",
     "POST /ws HTTP/1.1",
+    "GET /ws HTTP/1.0",
+    "GET /ws HTTP/2",
+    "get /ws HTTP/1.1",
+    "GET /ws HTTP/1.1 ",
+    "GET /\xfc HTTP/1.1",
+    "",
 )
-LINES += ("GET /ws HTTP/1.0", "GET /ws HTTP/2", "get /ws HTTP/1.1", "GET /ws HTTP/1.1 ", "GET /\xfc HTTP/1.1", "")
 ENDS = st.sampled_from(("\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", " \r\n"))
 REFUSAL = plain_response(403, "Forbidden", "this origin may not connect\n")
 BEHIND = st.sampled_from((b"", frame(PING, b"x"), b"\x89\x00", b"GET /ws HTTP/1.1\r\n\r\n"))

@@ -56,7 +56,7 @@ class Device:
         """Another connection, on which everything is asked once more."""
         self._loop = world.loop
         self._decode: Callable[[bytes], Any] = self.session._decode
-        self.session._decode = self._decoded  # type: ignore[assignment]  # to see what comes without decoding it twice
+        self.session._decode = self._decoded  # to see what comes without decoding it twice
         self._asked: dict[bytes, tuple[str, Fields]] = {}
         """Each request by its bytes."""
         self._messages: dict[str, Fields] = {}
