@@ -177,9 +177,9 @@ class Hub:
         To be called in the same turn of the loop in which the actor's answer came, or under a ``hold`` since then.
         """
         stream = self._stream_for(follow)
+        stream.forget(reader)  # who follows already starts over: one replay, and nothing live before or within it
         if stream.dirty:
             self._flush_stream(stream)
-        stream.forget(reader)  # who follows already starts over: one replay, and nothing live within it
         reader.topics.add(follow.topic)
         if not follow.durable:
             stream.readers[reader] = None

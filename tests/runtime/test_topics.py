@@ -194,6 +194,20 @@ async def test_a_reader_that_follows_again_from_earlier_gets_a_replay_in_order_a
     assert phone.seqs(TOPIC) == numbers(1, 101)
 
 
+async def test_what_is_about_to_be_said_when_a_reader_follows_again_comes_once_within_the_replay(
+    north: Member,
+) -> None:
+    """It came live behind the reply, and then once more: a client that repeats its join heard the topic jump back."""
+    phone = await joined(north, Phone("bo"))
+    await say(north, 3)
+    phone.frames.clear()
+
+    north.ask(Say(id="live"))  # both are answered by the same commit
+    await joined(north, phone, after=1)
+
+    assert phone.seqs(TOPIC) == numbers(2, 4)
+
+
 async def test_a_reader_that_follows_anew_while_it_catches_up_gets_one_replay(cluster: Cluster, north: Member) -> None:
     await joined(north, Phone("keeps the stream in memory"))
     await say(north, 100)
