@@ -18,7 +18,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from loadtest.cli import main
 from loadtest.figures import Count, State
 from loadtest.outcome import Outcome
-from loadtest.reporting import read_outcome
+from loadtest.reporting import encode, read_outcome, render
+from tests.loadtest.outcomes import failed, outcome
 from tests.support.nodes import ROOT, NodeProcess, free_port, node
 
 RUN_S = 60.0  # for a run of a few seconds on a busy machine
@@ -265,3 +266,28 @@ def test_what_makes_no_sense_is_refused_with_its_reason(
     assert code == 2
     assert says in capsys.readouterr().err
     assert not report.exists()
+
+
+# The other commands.
+def test_the_scenarios_are_listed_with_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "subway       The subway: tunnels" in capsys.readouterr().out
+
+
+def test_two_reports_are_compared_and_a_worse_later_one_is_not_passed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.html"
+    before.write_bytes(encode(outcome()))
+    after.write_text(render(failed()))
+
+    assert main(["compare", str(before), str(before)]) == 0
+    assert main(["compare", str(before), str(after)]) == 1
+    assert "worse" in capsys.readouterr().out
+
+
+def test_what_is_no_report_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text("{}")
+
+    assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "nowhere.json")]) == 2
+    assert "a.json" in capsys.readouterr().err
