@@ -283,7 +283,7 @@ def test_two_reports_are_compared_and_a_worse_later_one_is_not_passed(
 
     assert main(["compare", str(before), str(before)]) == 0
     assert main(["compare", str(before), str(after)]) == 1
-    assert "worse" in capsys.readouterr().out
+    assert "WORSE: the verdict" in capsys.readouterr().out
 
 
 def test_what_is_no_report_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
