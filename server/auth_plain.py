@@ -1,7 +1,7 @@
 """The short way through a token that is written as nearly all are: three parts without padding (RFC 7515, section 7.1),
 and a header that has nothing but ``alg``, ``kid`` and ``typ``.
 
-PyJWT takes 110 µs for one, 8 of them for the signature: it looks at every letter by itself, and prepares the key anew.
+PyJWT takes 80 to 120 µs for one, 6 of them for HS256: it looks at every letter by itself, and prepares the key anew.
 Here too the signature is PyJWT's matter, by the algorithm of the key. What is not plain, or does not fit, is left to it
 as a whole; what is taken here, PyJWT would take.
 """
