@@ -151,8 +151,17 @@ class Run:
             ends.cancel()
 
     async def _direct(self, stage: Stage) -> None:
-        if self.plan.scenario.direct is not None:
-            await self.plan.scenario.direct(stage)
+        direct = self.plan.scenario.direct
+        if direct is None:
+            return
+        try:
+            await direct(stage)
+        except Exception as error:  # noqa: BLE001 - a mistake there is told, and ends the director, not the run
+            self._reasons.append(f"the scenario's director failed: {type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                self._reasons.append("the scenario's director was not finished when the time was over")
+            raise
 
     async def _watch(self, began: float, stage: Stage, scrape: Scrape) -> None:
         """Show each second; stop where nobody is left."""
@@ -196,6 +205,7 @@ class Run:
     def _outcome(self) -> Outcome:
         gathering, whole = self._gathering, self._gathering.whole
         notes = list(self._stage.notes) if self._stage else []
+        self._reasons += self._stage.undone if self._stage else []
         servers: list[ServerFigures] = self._scrape.figures if self._scrape else []
         notes += self._scrape.notes() if self._scrape else []
         refused = sum((Counter(ended.refused) for ended in self._ended), Counter[str]())

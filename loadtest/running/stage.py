@@ -31,7 +31,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 
 
 class Stage:
-    """The director's side of a run. What it does is marked in the plots; what it cannot do is noted, once."""
+    """The director's side of a run. What it does is marked in the plots."""
 
     def __init__(
         self, tools: Tools, note: Callable[[AnyRecord], None], *, run: str, began: float, duration_s: float
@@ -39,6 +39,8 @@ class Stage:
         self.duration_s = duration_s
         self.marks: list[Mark] = []
         self.notes: list[str] = []
+        self.undone: list[str] = []
+        """What the run was about and could not be done, in words: it has not passed then."""
         self._tools = tools
         self._note = note
         self._run = run
@@ -72,7 +74,7 @@ class Stage:
         """Drain and replace one node after the other: those that the load tester has started, or by the commands of
         ``--replace``."""
         if not self._tools.nodes and not self._tools.replace:
-            self._say_once("no node was replaced: that needs --serve, or --replace COMMAND for each node")
+            self.undone.append("no node was replaced: that needs --serve, or --replace COMMAND for each node")
         for node in self._tools.nodes:
             self.mark(f"{node.name} drains")
             await node.replace()
@@ -81,7 +83,7 @@ class Stage:
             self.mark(f"runs: {command}")
             process = await asyncio.create_subprocess_exec(*shlex.split(command), start_new_session=True)
             if await process.wait():
-                self._say_once(f"{command} ended with {process.returncode}")
+                self.undone.append(f"{command} ended with {process.returncode}")
             self.mark(f"done: {command}")
 
     async def _ask(self, op: str, message: dict[str, Any], body: dict[str, Any]) -> None:

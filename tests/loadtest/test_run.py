@@ -186,13 +186,24 @@ def test_a_scenario_that_fails_is_named_with_its_error(served: NodeProcess, tmp_
         "from loadtest.scenario import Scenario\n"
         "async def play(me):\n"
         "    raise KeyError('sword')\n"
-        "SCENARIO = Scenario(play=play)\n"
+        "async def direct(stage):\n"
+        "    raise ValueError('no boss')\n"
+        "SCENARIO = Scenario(play=play, direct=direct)\n"
     )
 
     done = ran(tmp_path, str(scenario), "--url", served.url, "--players", "5", *QUICK)
 
     assert done.code == 1
     assert "the scenario failed for 5 players: KeyError: 'sword'" in done.said
+    assert "the scenario's director failed: ValueError: no boss" in done.said
+
+
+@pytest.mark.timeout(90)
+def test_a_deploy_in_which_no_node_was_replaced_has_not_passed(served: NodeProcess, tmp_path: Path) -> None:
+    done = ran(tmp_path, "deploy", "--url", served.url, "--players", "5", *QUICK)
+
+    assert done.code == 1
+    assert "no node was replaced: that needs --serve, or --replace COMMAND for each node" in done.said
 
 
 @pytest.mark.timeout(90)
