@@ -124,7 +124,7 @@ async def test_the_key_dev_is_an_administrator_in_development_mode_only() -> Non
 async def test_no_table_and_no_log_line_holds_a_secret() -> None:
     async with office() as place:
         text = await place.key("admin")
-        secret = text.rpartition("_")[2]
+        secret = text.split("_", 2)[2]  # which may hold one itself
         await place.ask("GET", "/v1/nodes", text)
         [row] = await place.desk.select(SELECT)
 
