@@ -17,9 +17,9 @@ import pymysql
 from msgspec import Struct
 
 from loadtest.bench.loads import Place
+from loadtest.ports import HOST, free_port
 
 ROOT = Path(__file__).parent.parent.parent
-HOST = "127.0.0.1"
 SERVER_CORE, DRIVER_CORE = 0, 1
 
 
@@ -28,13 +28,6 @@ class Running(Struct, frozen=True):
 
     place: Place
     http_port: int
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def pin(pid: int, core: int) -> None:

@@ -13,15 +13,8 @@ async def home(me: Player) -> str:
 
     The player then follows the guild and its chat. Every session begins with it: what is there already stays.
     """
-    founding = me.shared.get(FOUNDING)
-    if founding is None or founding.cancelled():
-        founding = me.shared[FOUNDING] = asyncio.get_running_loop().create_future()
-        try:
-            founding.set_result(await _found(me))
-            _moves_in(me, founding.result())
-        finally:
-            founding.cancel()  # changes nothing once there is a result; else the next one tries
-    guild: str = await asyncio.shield(founding)
+    while not (guild := await _of_the_group(me)):
+        pass  # whoever tried has failed
     if me.guild != guild:
         await _join(me, guild)
         _moves_in(me, guild)
@@ -34,6 +27,23 @@ def known(me: Player) -> list[str]:
     """Everybody of the group who has been in the game."""
     names: list[str] = me.shared.setdefault(KNOWN, [])
     return names
+
+
+async def _of_the_group(me: Player) -> str:
+    """The group's guild; empty where the player who was about to found it has failed."""
+    founding: asyncio.Future[str] | None = me.shared.get(FOUNDING)
+    if founding is not None:
+        return await asyncio.shield(founding)
+    founding = me.shared[FOUNDING] = asyncio.get_running_loop().create_future()
+    guild = ""
+    try:
+        guild = await _found(me)
+        _moves_in(me, guild)
+    finally:
+        if not guild:
+            del me.shared[FOUNDING]
+        founding.set_result(guild)
+    return guild
 
 
 def _moves_in(me: Player, guild: str) -> None:

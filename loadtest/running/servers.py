@@ -7,11 +7,11 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from socket import socket
 
 import httpx
 
-HOST = "127.0.0.1"
+from loadtest.ports import HOST, free_port
+
 START_S = 30.0
 END_S = 60.0  # the server's own deadline for a drain is shorter
 
@@ -25,7 +25,7 @@ class LocalNode:
 
     def __init__(self, name: str, folder: Path, command: Sequence[str], options: Sequence[str]) -> None:
         self.name = name
-        self.gateway_port, self.http_port = _free_port(), _free_port()
+        self.gateway_port, self.http_port = free_port(), free_port()
         self.url = f"ws://{HOST}:{self.gateway_port}/ws"
         self.http = f"http://{HOST}:{self.http_port}"
         self.log = folder / f"{name}.log"
@@ -113,9 +113,3 @@ async def local_nodes(
     finally:
         for node in nodes:
             await node.end()
-
-
-def _free_port() -> int:
-    with socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadtest.ports import free_port
 from tests.deploy.dockerfile import ROOT
-from tests.support.nodes import NodeProcess, free_port
+from tests.support.nodes import NodeProcess
 from tests.support.servers import Server, program
 
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"

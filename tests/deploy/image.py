@@ -19,8 +19,8 @@ from typing import Any
 
 from packaging.markers import Marker
 
+from loadtest.ports import free_port
 from tests.deploy.dockerfile import ROOT, Stage, build, in_a_shell
-from tests.support.nodes import free_port
 
 SECRET = "an example of thirty-two bytes or more"
 START_S = 20.0

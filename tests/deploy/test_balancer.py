@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loadtest.ports import free_port
 from server.config import Config
 from tests.deploy.balancer import CONFIGURATION, Balancer, balancer, before, haproxy
-from tests.support.nodes import NodeProcess, free_port, two_nodes
+from tests.support.nodes import NodeProcess, two_nodes
 from tests.support.servers import MariadbServer, RedisServer
 from tests.support.wire import Outside, outside
 

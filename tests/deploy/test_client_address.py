@@ -9,9 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from loadtest.ports import free_port
 from tests.deploy.balancer import Balancer, Passage, before, passing
 from tests.support.certificates import Pair
-from tests.support.nodes import free_port, node
+from tests.support.nodes import node
 from tests.support.tls_node import TlsNode
 
 ONE, OTHER = "127.0.0.2", "127.0.0.3"  # loopback is a whole network: two clients on one machine

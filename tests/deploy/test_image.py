@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.ports import free_port
 from server.config import Config
 from tests.deploy.dockerfile import ROOT, allowed, build, instructions
 from tests.deploy.image import SECRET, START_S, Image, linked
-from tests.support.nodes import free_port
 from tests.support.wire import outside
 
 KEYS = f'[{{"kid":"k1","alg":"HS256","secret":"{SECRET}"}}]'

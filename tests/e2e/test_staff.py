@@ -11,7 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.nodes import ROOT, NodeProcess, free_port, node, two_nodes
+from loadtest.ports import free_port
+from tests.support.nodes import ROOT, NodeProcess, node, two_nodes
 from tests.support.wire import PATIENCE_S, outside
 
 BANNED = 4502

@@ -1,6 +1,7 @@
 """What happens to the database, and on the way to it."""
 
 import asyncio
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ OUTAGE_S = 2 * LEASE_S
 STALL_S = 3.0  # a client gives a request up after so long, and a commit under way is given up by its node
 LOST_EVERY_S = 0.15
 STORM_S = 6.0
+STORMS = 5  # until two transactions have met
 LOCKERS = 3
 
 
@@ -141,10 +143,15 @@ async def test_others_lock_rows_in_the_wrong_order(
     experiment = Experiment(cluster, tmp_path)
 
     async def storm(_: Town) -> None:
-        before = await _deadlocks(cluster)
+        before, over = await _deadlocks(cluster), threading.Event()
         async with asyncio.TaskGroup() as lockers:
             for seed in range(LOCKERS):
-                lockers.create_task(_lock_backwards(cluster, database, Random(seed)))
+                lockers.create_task(_lock_backwards(cluster, database, Random(seed), over))
+            for _storm in range(STORMS):
+                await asyncio.sleep(STORM_S)
+                if await _deadlocks(cluster) > before:
+                    break
+            over.set()
         experiment.note = f"{await _deadlocks(cluster) - before} deadlocks"
 
     measured = await experiment.run("another program locks the rows of actors in the wrong order", storm)
@@ -159,10 +166,8 @@ async def _deadlocks(cluster: Cluster) -> int:
     return int(rows[0][1])
 
 
-async def _lock_backwards(cluster: Cluster, database: MariadbServer, random: Random) -> None:
-    """For a while, transactions over some actors, the last one first."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + STORM_S
+async def _lock_backwards(cluster: Cluster, database: MariadbServer, random: Random, over: threading.Event) -> None:
+    """Until it is ``over``, transactions over a third of all actors, the last one first."""
     actors = sorted(actor for (actor,) in await ask(cluster.store, "SELECT actor FROM actors"))
     name = cluster.store.rpartition("/")[2]
 
@@ -172,9 +177,9 @@ async def _lock_backwards(cluster: Cluster, database: MariadbServer, random: Ran
                 host=database.host, port=database.port, user=database.user, password=database.password, database=name
             )
         ) as link:
-            while loop.time() < until:
+            while not over.is_set():
                 with suppress(pymysql.MySQLError), link.cursor() as cursor:
-                    for actor in sorted(random.sample(actors, 12), reverse=True):
+                    for actor in sorted(random.sample(actors, len(actors) // 3), reverse=True):
                         cursor.execute("SELECT fence FROM actors WHERE actor = %s FOR UPDATE", (actor,))
                 link.rollback()
 

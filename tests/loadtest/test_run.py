@@ -18,9 +18,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from loadtest.cli import main
 from loadtest.figures import Count, State
 from loadtest.outcome import Outcome
+from loadtest.ports import free_port
 from loadtest.reporting import encode, read_outcome, render
 from tests.loadtest.outcomes import failed, outcome
-from tests.support.nodes import ROOT, NodeProcess, free_port, node
+from tests.support.nodes import ROOT, NodeProcess, node
 
 RUN_S = 60.0  # for a run of a few seconds on a busy machine
 QUICK = ("--duration", "3s", "--ramp", "1s", "--network", "perfect")
@@ -196,6 +197,40 @@ def test_a_scenario_that_fails_is_named_with_its_error(served: NodeProcess, tmp_
     assert done.code == 1
     assert "the scenario failed for 5 players: KeyError: 'sword'" in done.said
     assert "the scenario's director failed: ValueError: no boss" in done.said
+
+
+@pytest.mark.timeout(90)
+def test_a_guild_whose_founder_fails_is_founded_by_the_next(served: NodeProcess, tmp_path: Path) -> None:
+    """Those who waited for the founder's answer once stood there until the end, online and silent."""
+    scenario = tmp_path / "first_fails.py"
+    scenario.write_text(
+        '''"""The first answer never comes."""
+from loadtest.players.homes import FOUNDING, home
+from loadtest.players.player import GaveUp
+from loadtest.scenario import Scenario, exponential
+
+async def play(me):
+    if not me.shared:
+        ask = me.ask
+        async def give_up(t, **fields):
+            me.ask = ask
+            await me.rest(1.0)
+            raise GaveUp(t)
+        me.ask = give_up
+    guild = await home(me)
+    async for _ in me.moments(exponential(1.0)):
+        await me.say(f"guild:{guild}")
+
+SCENARIO = Scenario(play=play)
+'''
+    )
+
+    done = ran(tmp_path, str(scenario), "--url", served.url, "--players", "10", *QUICK)
+
+    assert done.outcome is not None
+    assert done.outcome.verdict is not None
+    assert done.outcome.verdict.judged["membership"] >= 9  # the first may still be waiting to try again
+    assert done.outcome.verdict.good
 
 
 @pytest.mark.timeout(90)

@@ -9,9 +9,10 @@ import pytest
 
 from clients.python import Client
 from loadtest.outcome import ServerMoment
+from loadtest.ports import free_port
 from loadtest.running.scrape import Scrape, processes
 from tests.loadtest.pages import page, serving
-from tests.support.nodes import NodeProcess, free_port, node
+from tests.support.nodes import NodeProcess, node
 from tests.support.workers import Workers
 
 BEGAN = 100.0

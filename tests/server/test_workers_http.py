@@ -11,12 +11,12 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.runtime.meters import Meters
+from loadtest.ports import free_port
 from server.config import Http
 from server.http import HttpDoor, HttpParts, Readiness, SignedIn
 from server.telemetry import registry_of
 from server.workers.place import Worker
 from server.workers.shared_http import merged, readiness, running_worker_http
-from tests.support.nodes import free_port
 
 IN_A_ROW = 24  # connections of which half would come to each of two workers
 

@@ -23,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import pymysql
 
+from loadtest.ports import free_port
+
 START_S = 60.0
 """A server must answer within this time, in seconds; it takes one or two."""
 
@@ -228,7 +230,7 @@ def private_mariadb(*, durable: bool = False, options: Sequence[str] = ("--skip-
             f"CREATE USER IF NOT EXISTS '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
             f"GRANT ALL ON *.* TO '{_USER}'@'%' WITH GRANT OPTION;\n"
         )
-        port = _free_port()
+        port = free_port()
         command = [
             *(daemon, "--no-defaults", *as_root, f"--datadir={folder / 'data'}", own_tmp),
             *("--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"),
@@ -251,7 +253,7 @@ def private_redis() -> Iterator[RedisServer]:
     """A Redis of this test's own."""
     daemon = program("redis-server", "redis-server", "TEST_REDIS_URL")
     with _folder("guildhall-redis-") as folder:
-        port = _free_port()
+        port = free_port()
         command = [
             *(daemon, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)),
             *("--save", "", "--appendonly", "no"),
@@ -298,13 +300,6 @@ def _install(package: str) -> bool:
 def _folder(prefix: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
         yield Path(name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 _LIBC = ctypes.CDLL(None)

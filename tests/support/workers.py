@@ -4,29 +4,17 @@ import json
 import os
 import re
 import select
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
+from loadtest.ports import free_ports
 from tests.support.nodes import START_S, NodeProcess
 
 WORKERS = 2
-UNASSIGNED = (20_000, 32_000)  # below what Linux gives to outgoing connections
-
-
-def free_ports(in_a_row: int) -> int:
-    """The first of some TCP ports, one after the other, that nobody has now, nor gets for a connection to somebody."""
-    while True:
-        port = SystemRandom().randrange(*UNASSIGNED)
-        with ExitStack() as probes, suppress(OSError):
-            for more in range(in_a_row):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
-            return port
 
 
 class Workers(NodeProcess):
