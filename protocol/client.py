@@ -42,6 +42,7 @@ SYNC_S = 5.0  # after which a hole that does not fill is asked for again
 PING_SHARE = 0.8  # of the heartbeat may pass in silence on our side
 BACKOFF_S = 0.5  # bound of the first pause; doubles with each failure
 BACKOFF_CAP_S = 30.0
+UNHEARD_LIMIT = 8  # failures in a row, after which a server that closes for want of a hello is believed
 STABLE_S = 10.0  # online for so long, the next failure is a first one again
 
 
@@ -278,8 +279,9 @@ class ClientSession:
     def _lost(self, code: int, reason: str, now: float, pause_s: float | None = None) -> None:
         if self.status is ClientStatus.ONLINE and now - self._since >= STABLE_S:
             self._failures = 0
+        unheard = self._hello_was_unheard(code)
         self._enter_offline(inf)
-        if not may_reconnect(code):
+        if not (may_reconnect(code) or unheard):
             self._blocked(code, reason)
             return
         if pause_s is None and code == CloseCode.DRAINING:
@@ -288,6 +290,11 @@ class ClientSession:
         self._failures += 1
         self._due = now + delay
         self._outputs.append(Disconnected(int(code), reason, delay))
+
+    def _hello_was_unheard(self, code: int) -> bool:
+        """Whether the server has closed because no hello came, as in a tunnel: of one that it refuses it says so first."""
+        early = self.status is ClientStatus.RESUMING and code == CloseCode.NOT_AUTHENTICATED
+        return early and self._failures < UNHEARD_LIMIT
 
     def _blocked(self, code: int, reason: str) -> None:
         self.status = ClientStatus.BLOCKED

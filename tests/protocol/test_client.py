@@ -27,6 +27,7 @@ from protocol import (
     Welcomed,
     Wire,
 )
+from protocol.client import UNHEARD_LIMIT
 from protocol.cursors import Track
 
 TOPIC = "chat:room:raid"
@@ -325,6 +326,29 @@ def test_every_other_close_is_followed_by_a_reconnect(code: int) -> None:
     assert lost(phone.drop(code)).code == code
     phone.tick()
     assert phone.take() == [OpenSocket()]
+
+
+def test_a_close_for_want_of_a_hello_is_followed_by_a_reconnect() -> None:
+    """A phone that came into a tunnel between the upgrade and its hello was once told to get another token, for good."""
+    phone = Phone()
+    phone.open()
+
+    assert lost(phone.drop(4501, "no hello")).code == 4501
+    phone.tick()
+    phone.welcome(phone.open())
+
+    assert phone.session.status is ClientStatus.ONLINE
+
+
+def test_a_server_that_never_hears_a_hello_is_believed_in_the_end() -> None:
+    phone = Phone()
+    phone.open()
+    for _ in range(UNHEARD_LIMIT):
+        lost(phone.drop(4501, "no hello"))
+        phone.tick()
+        phone.open()
+
+    assert phone.drop(4501, "no hello") == [Blocked(4501, "no hello")]
 
 
 def test_a_refused_token_blocks_until_another_one_is_given() -> None:
