@@ -292,7 +292,7 @@ class ClientSession:
         self._outputs.append(Disconnected(int(code), reason, delay))
 
     def _hello_was_unheard(self, code: int) -> bool:
-        """Whether the server has closed because no hello came, as in a tunnel: of one that it refuses it says so first."""
+        """Whether the server closed because no hello came, as in a tunnel: of one that it refuses it says so first."""
         early = self.status is ClientStatus.RESUMING and code == CloseCode.NOT_AUTHENTICATED
         return early and self._failures < UNHEARD_LIMIT
 

@@ -329,7 +329,7 @@ def test_every_other_close_is_followed_by_a_reconnect(code: int) -> None:
 
 
 def test_a_close_for_want_of_a_hello_is_followed_by_a_reconnect() -> None:
-    """A phone that came into a tunnel between the upgrade and its hello was once told to get another token, for good."""
+    """A phone that came into a tunnel between the upgrade and its hello was once sent for another token, for good."""
     phone = Phone()
     phone.open()
 
