@@ -293,7 +293,7 @@ class ClientSession:
 
     def _hello_was_unheard(self, code: int) -> bool:
         """Whether the server closed because no hello came, as in a tunnel: of one that it refuses it says so first."""
-        early = self.status is ClientStatus.RESUMING and code == CloseCode.NOT_AUTHENTICATED
+        early = self.status is not ClientStatus.ONLINE and code == CloseCode.NOT_AUTHENTICATED
         return early and self._failures < UNHEARD_LIMIT
 
     def _blocked(self, code: int, reason: str) -> None:

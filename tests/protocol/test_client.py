@@ -340,6 +340,14 @@ def test_a_close_for_want_of_a_hello_is_followed_by_a_reconnect() -> None:
     assert phone.session.status is ClientStatus.ONLINE
 
 
+def test_a_close_for_want_of_a_hello_may_come_before_the_upgrade_is_seen() -> None:
+    phone = Phone()
+    phone.session.connect(phone.now)
+    assert phone.take() == [OpenSocket()]
+
+    assert lost(phone.drop(4501, "no hello")).code == 4501
+
+
 def test_a_server_that_never_hears_a_hello_is_believed_in_the_end() -> None:
     phone = Phone()
     phone.open()
