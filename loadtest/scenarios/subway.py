@@ -31,6 +31,6 @@ SCENARIO = Scenario(
     play=play,
     duration_s=120.0,
     networks={"subway": 0.5, "commuter": 0.2, "background": 0.1, "edge": 0.1, "hostile": 0.1},
-    patience_s=90.0,
+    patience_s=180.0,  # a tunnel, a background and a switch in a row
     slo=SLO,
 )
