@@ -51,11 +51,12 @@ class Gathering:
         ]
         return sorted(found, key=lambda figures: -figures.took.count)
 
-    def tester(self, *, closed_loop: bool) -> Tester:
-        """Whether we were the ones who were slow."""
-        lags = sorted(moment.lag_ms for moment in self.moments)
+    def tester(self, played_s: float, *, closed_loop: bool) -> Tester:
+        """Whether we were the ones who were slow while it was played; afterwards all have something to do at once."""
+        played = [moment for moment in self.moments if moment.second < int(played_s)]
+        lags = sorted(moment.lag_ms for moment in played)
         lag, often = (lags[min(len(lags) - 1, int(share * len(lags)))] if lags else 0.0 for share in (0.99, OFTEN))
-        cpu = [sum(shares) / len(shares) for shares in zip(*(m.cpu for m in self.moments), strict=False)]
+        cpu = [sum(shares) / len(shares) for shares in zip(*(moment.cpu for moment in played), strict=False)]
         why = "" if closed_loop else bottleneck(often, dict(enumerate(cpu)))
         return Tester(lag_p99_ms=lag, lag_longest_ms=lags[-1] if lags else 0.0, cpu=cpu, bottleneck=why)
 

@@ -214,7 +214,7 @@ class Run:
         notes += [f"{times} times: {reason}" for reason, times in unreached.most_common(5)]
         notes += [f"{kind} {times} times" for kind, times in injected.items()]
         played = [f"node-{n + 1} at {url}, started by the tester" for n, url in enumerate(self.plan.urls)]
-        tester = gathering.tester(closed_loop=self.plan.scenario.closed_loop)
+        tester = gathering.tester(self._played_s, closed_loop=self.plan.scenario.closed_loop)
         return Outcome(
             setting=self.plan.setting(self._started, len(self._ended), played if self.plan.serve else [], notes),
             passed=False,

@@ -66,7 +66,8 @@ def judged(late: int, *, cpu: float = 0.3, closed_loop: bool = False) -> outcome
     gathering = Gathering(1)
     for second in range(100):
         gathering.add(tick(0, second, lag_ms=80.0 if second < late else 1.0, cpu=cpu))
-    return gathering.tester(closed_loop=closed_loop)
+    gathering.add(tick(0, 100, lag_ms=900.0))  # everybody stops
+    return gathering.tester(100.4, closed_loop=closed_loop)
 
 
 def test_the_tester_is_the_bottleneck_where_it_is_late_in_one_of_twenty_seconds_or_its_core_is_full() -> None:
@@ -82,6 +83,6 @@ def test_a_closed_loop_takes_all_that_it_can_get() -> None:
 
 
 def test_a_run_that_never_was_has_no_tester_who_was_slow() -> None:
-    tester = Gathering(0).tester(closed_loop=False)
+    tester = Gathering(0).tester(0.0, closed_loop=False)
 
     assert (tester.lag_p99_ms, tester.cpu, tester.bottleneck) == (0.0, [], "")
