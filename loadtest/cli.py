@@ -82,9 +82,10 @@ def seconds(text: str) -> float:
 def _run(given: argparse.Namespace, command: str) -> int:
     plan, slo = _plan(given, command)
     reports = (given.report, given.report.with_suffix(".json"))
-    for report in reports:
-        if not report.parent.is_dir():
-            raise AskedWrongly(f"--report: there is no folder {report.parent}")
+    try:
+        given.report.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AskedWrongly(f"--report {given.report}: {error.strerror}") from None
     console = Console(force_terminal=False) if given.plain else Console()
     view = LiveView(f"{plan.name}: {plan.says}", plan.duration_s, slo, console=console)
     outcome = uvloop.run(run(plan, view, print))

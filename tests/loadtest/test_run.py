@@ -124,7 +124,7 @@ def test_a_server_that_withholds_one_event_in_many_is_caught_and_the_event_named
 def test_a_server_that_is_away_is_said_at_once(tmp_path: Path) -> None:
     url = f"ws://127.0.0.1:{free_port()}/ws"
 
-    done = ran(tmp_path, "evening", "--url", url, "--players", "10", "--duration", "10m")
+    done = ran(tmp_path / "made" / "for it", "evening", "--url", url, "--players", "10", "--duration", "10m")
 
     assert done.code == 1
     assert f"nobody answers at {url}" in done.said
@@ -297,6 +297,7 @@ def until_online(served: NodeProcess, sessions: int) -> None:
         (["evening", "--serve", "1", "--duration", "5s", "--ramp", "9s"], "it is over after 5 s"),
         (["evening", "--serve", "1", "--duration", "soon"], "'soon' is no duration"),
         (["evening", "--serve", "1", "--players", "0"], "'0' is not a number above 0"),
+        (["evening", "--serve", "1", "--report", "/dev/null/report.html"], "--report /dev/null/report.html: "),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_reason(
@@ -305,7 +306,7 @@ def test_what_makes_no_sense_is_refused_with_its_reason(
     report = tmp_path / "report.html"
 
     try:
-        code = main(["run", *arguments, "--report", str(report)])
+        code = main(["run", "--report", str(report), *arguments])
     except SystemExit as ended:  # as argparse ends a program
         code = int(str(ended.code))
 
