@@ -6,7 +6,7 @@ HDR histograms of microseconds, so that adding them loses nothing.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import accumulate
 
@@ -212,19 +212,7 @@ class Totals:
     @property
     def players(self) -> Counter[State]:
         """How many players are in each state, by the newest tick of each process."""
-        return Counter(add_counts(self._players.values()))
-
-    def quantile_ms(self, kind: str, percent: float) -> float | None:
-        """Milliseconds that ``percent`` of the latencies of a kind do not pass; None: there are none."""
-        kept = self.took.get(kind)
-        if kept is None or not kept.get_total_count():
-            return None
-        return float(kept.get_value_at_percentile(percent)) / 1000
-
-
-def add_counts(many: Iterable[Mapping[State, int]]) -> dict[State, int]:
-    """The sums."""
-    sums: Counter[State] = Counter()
-    for one in many:
-        sums.update(one)
-    return dict(sums)
+        sums: Counter[State] = Counter()
+        for players in self._players.values():
+            sums.update(players)
+        return sums

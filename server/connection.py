@@ -24,6 +24,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SERVER, State
 
 from protocol import CloseCode, Wire
+from protocol.frames import LONG, MASKED, MEDIUM, frame_bytes
 from server.acceptor import Arrival
 from server.upgrade import SUBPROTOCOLS, Asked, asked, plain_upgrade, select_subprotocol
 from server.websocket import StrictFraming, StrictProtocol, is_text
@@ -48,8 +49,6 @@ _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 # Of a frame's first two bytes (RFC 6455, section 5.2).
 _BINARY = 0x82
 _PLAIN = (_BINARY, 0x81)  # FIN, no extension, and an opcode of a message
-_MASKED, _SIZE = 0x80, 0x7F
-_MEDIUM, _LONG = 126, 127  # sizes that stand in the next 2 and 8 bytes
 
 
 class Peer(Protocol):
@@ -282,8 +281,8 @@ class Connection(asyncio.Protocol):
         the end, or begins a frame that is so long that the protocol refuses it by its header."""
         at, end = 0, len(data)
         while at < end and self.open:
-            size = data[at + 1] - _MASKED if at + 1 < end else _LONG  # negative where there is no mask
-            needed = 6 + size if 0 <= size < _MEDIUM else frame_bytes(data, at)
+            size = data[at + 1] - MASKED if at + 1 < end else LONG  # negative where there is no mask
+            needed = 6 + size if 0 <= size < MEDIUM else frame_bytes(data, at)
             if needed > self._max_bytes + HEADER_BYTES:
                 break
             stop = at + needed
@@ -291,9 +290,9 @@ class Connection(asyncio.Protocol):
                 self._partial, self._missing = bytearray(data[at:]), stop - end
                 return b""
             first = data[at]
-            plain = first in _PLAIN and 0 <= size < _LONG
+            plain = first in _PLAIN and 0 <= size < LONG
             if plain and needed <= self._max_bytes and self._fragments is None:
-                mask = at + (2 if size < _MEDIUM else 4)
+                mask = at + (2 if size < MEDIUM else 4)
                 assert self._peer is not None
                 payload = apply_mask(data[mask + 4 : stop], data[mask : mask + 4])
                 if first == _BINARY or is_text(payload):
@@ -419,18 +418,3 @@ class Connection(asyncio.Protocol):
     def _arm(self, seconds: float) -> None:
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, self.abort)
-
-
-def frame_bytes(data: bytes, at: int) -> int:
-    """Length of the frame that begins at ``at``; where its header is not whole, what is needed at least to know it."""
-    if len(data) - at < 2:
-        return 2
-    second = data[at + 1]
-    header = 6 if second & _MASKED else 2
-    size = second & _SIZE
-    if size < _MEDIUM:
-        return header + size
-    more = 2 if size == _MEDIUM else 8
-    if len(data) - at < 2 + more:
-        return 2 + more
-    return header + more + int.from_bytes(data[at + 2 : at + 2 + more])

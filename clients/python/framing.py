@@ -12,14 +12,13 @@ try:
 except ImportError:  # no C extension for this machine
     from websockets.utils import apply_mask
 
+from protocol.frames import LONG, MASKED, MEDIUM
+
 HEADER_BYTES = 14  # of a frame, at most
 KEYS = 1024  # masking keys that are drawn at once; one by one, a system call each, they cost more than their frames
 
 # Of a frame's first two bytes (section 5.2).
 TEXT, BINARY = 0x81, 0x82  # FIN, no extension, and an opcode of a message
-MASKED = 0x80
-_SIZE = 0x7F
-_MEDIUM, _LONG = 126, 127  # sizes that stand in the next 2 and 8 bytes
 MEDIUM_BYTES = 0xFFFF
 
 
@@ -34,28 +33,13 @@ def mask_keys() -> Iterator[bytes]:
 def masked_frame(first: int, payload: bytes, key: bytes) -> bytes:
     """A client's frame; ``first`` is TEXT or BINARY."""
     size = len(payload)
-    if size < _MEDIUM:
+    if size < MEDIUM:
         header = bytes((first, MASKED | size))
     elif size <= MEDIUM_BYTES:
-        header = bytes((first, MASKED | _MEDIUM)) + size.to_bytes(2)
+        header = bytes((first, MASKED | MEDIUM)) + size.to_bytes(2)
     else:
-        header = bytes((first, MASKED | _LONG)) + size.to_bytes(8)
+        header = bytes((first, MASKED | LONG)) + size.to_bytes(8)
     return header + key + apply_mask(payload, key)
-
-
-def frame_bytes(data: bytes, at: int) -> int:
-    """Length of the frame that begins at ``at``; where its header is not whole, what is needed at least to know it."""
-    if len(data) - at < 2:
-        return 2
-    second = data[at + 1]
-    header = 6 if second & MASKED else 2  # a server must not mask, which the protocol tells it
-    size = second & _SIZE
-    if size < _MEDIUM:
-        return header + size
-    more = 2 if size == _MEDIUM else 8
-    if len(data) - at < 2 + more:
-        return 2 + more
-    return header + more + int.from_bytes(data[at + 2 : at + 2 + more])
 
 
 def plain_frame(data: bytes, at: int) -> tuple[bytes, int] | None:
@@ -68,10 +52,10 @@ def plain_frame(data: bytes, at: int) -> tuple[bytes, int] | None:
         return None
     size = data[at + 1]
     begins = at + 2
-    if size == _MEDIUM:
+    if size == MEDIUM:
         size = data[begins] << 8 | data[begins + 1]
         begins = at + 4
-    elif size > _MEDIUM:  # or masked
+    elif size > MEDIUM:  # or masked
         return None
     ends = begins + size
     return (data[begins:ends], ends) if ends <= whole else None

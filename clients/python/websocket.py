@@ -23,9 +23,10 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from clients.python.framing import BINARY, HEADER_BYTES, TEXT, frame_bytes, mask_keys, masked_frame, plain_frame
+from clients.python.framing import BINARY, HEADER_BYTES, TEXT, mask_keys, masked_frame, plain_frame
 from clients.python.transport import Ear
 from protocol import Wire
+from protocol.frames import frame_bytes
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # inbound; a join's reply holds 50 lines of up to 24 KiB each
 CLOSING_S = 2.0  # for the server to answer a close frame; then the socket is cut

@@ -6,6 +6,7 @@ from msgspec import Struct
 from loadtest.figures import Tick
 from loadtest.players.networks import Trouble
 
+LINE_BYTES = 2**24  # of a line, at most
 STOP = b"stop\n"
 """To a process: end playing, come to rest, leave. The end of its input means the same."""
 
@@ -27,7 +28,6 @@ class Orders(Struct, frozen=True, kw_only=True):
     seed: int
     began: float
     """When ``at`` is 0, in the seconds of this machine's monotonic clock."""
-    duration_s: float
     ramp_s: float
     networks: dict[str, float]
     twice: bool = False

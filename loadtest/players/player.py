@@ -184,7 +184,7 @@ class Player:
                 return  # those behind it were asked later
             del self._answers[op]
             self.session.cancel(op)
-            self._hall.meters.counts.unanswered += 1
+            self._meters.counts.unanswered += 1
             answer.set_exception(GaveUp(op))
             answer.exception()
 
@@ -291,7 +291,7 @@ class Player:
             answer.set_result(reply)
 
     def _welcomed(self) -> None:
-        now, meters = time.monotonic(), self._hall.meters
+        now, meters = time.monotonic(), self._meters
         if self._signed_in:
             meters.counts.resumed += 1
             if self._lost_at is not None:
@@ -308,7 +308,7 @@ class Player:
     def _lost(self, code: int) -> None:
         if self._tap.take_unreached():
             return  # there was no connection; counted as such
-        meters = self._hall.meters
+        meters = self._meters
         meters.counts.lost += 1
         meters.closes[str(code)] += 1
         if self._lost_at is None:

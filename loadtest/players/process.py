@@ -19,7 +19,7 @@ from loadtest.history import DeviceHistory, HistoryFile, TopicLog
 from loadtest.players import audit
 from loadtest.players.dials import BalancedDial
 from loadtest.players.networks import NETWORKS, Trouble
-from loadtest.players.orders import Ended, Orders, Rested, Said, decode_orders, encode_said
+from loadtest.players.orders import LINE_BYTES, Ended, Orders, Rested, Said, decode_orders, encode_said
 from loadtest.players.phone import Phone
 from loadtest.players.player import WIRES, Player
 from loadtest.players.tap import Tap
@@ -28,7 +28,6 @@ from loadtest.scenarios import load
 from protocol import ClientSession
 
 LAG_S = 0.02  # between two looks at how late timers fire
-LINE_BYTES = 2**24
 HISTORY_BUFFER_BYTES = 256 * 1024  # one system call for a thousand records
 GC_THRESHOLD = (50_000, 20, 50)  # nearly nothing that a message brings is in a cycle
 PLAYING = frozenset({State.ONLINE, State.AWAY})

@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 
 from loadtest.figures import Tick
-from loadtest.players.orders import STOP, Ended, Orders, Rested, Said, decode_said, encode_orders
+from loadtest.players.orders import LINE_BYTES, STOP, Ended, Orders, Rested, Said, decode_said, encode_orders
 
-LINE_BYTES = 2**24
 END_S = 120.0  # after the word to stop: for answers, for rest, for reading the conversations, for leaving
 
 

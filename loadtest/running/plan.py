@@ -76,7 +76,6 @@ class Plan(Struct, frozen=True, kw_only=True):
                         players=self.players,
                         seed=self.seed,
                         began=began,
-                        duration_s=self.duration_s,
                         ramp_s=self.ramp_s,
                         networks=self.networks,
                         twice=self.twice,

@@ -5,13 +5,14 @@ import gc
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from msgspec import structs
 
@@ -179,7 +180,7 @@ class Run:
         if fleet.missing:
             few = "; ".join(fleet.missing[:3])
             self._reasons.append(f"{len(fleet.missing)} players did not come to rest: {few}")
-        for failure, times in sum((Counter(ended.failures) for ended in fleet.ended), Counter[str]()).items():
+        for failure, times in _summed(ended.failures for ended in fleet.ended).items():
             self._reasons.append(f"the scenario failed for {times} players: {failure}")
 
     # After.
@@ -208,9 +209,9 @@ class Run:
         self._reasons += self._stage.undone if self._stage else []
         servers: list[ServerFigures] = self._scrape.figures if self._scrape else []
         notes += self._scrape.notes() if self._scrape else []
-        refused = sum((Counter(ended.refused) for ended in self._ended), Counter[str]())
-        injected = sum((Counter(ended.injected) for ended in self._ended), Counter[str]())
-        unreached = sum((Counter(ended.unreached) for ended in self._ended), Counter[str]())
+        refused = _summed(ended.refused for ended in self._ended)
+        injected = _summed(ended.injected for ended in self._ended)
+        unreached = _summed(ended.unreached for ended in self._ended)
         notes += [f"{times} times: {reason}" for reason, times in unreached.most_common(5)]
         notes += [f"{kind} {times} times" for kind, times in injected.items()]
         played = [f"node-{n + 1} at {url}, started by the tester" for n, url in enumerate(self.plan.urls)]
@@ -262,6 +263,14 @@ async def run(plan: Plan, view: LiveView, says: Says) -> Outcome:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(ValueError):
                 loop.remove_signal_handler(number)
+
+
+def _summed(counts: Iterable[Mapping[Any, int]]) -> Counter[str]:
+    """What the processes have counted, all together."""
+    sums: Counter[str] = Counter()
+    for each in counts:
+        sums.update(each)
+    return sums
 
 
 @contextmanager

@@ -23,13 +23,13 @@ class ServerTrouble(Exception):
 class LocalNode:
     """One node, with the same ports and the same store at every start."""
 
-    def __init__(self, name: str, folder: Path, command: Sequence[str], options: Sequence[str]) -> None:
+    def __init__(self, name: str, folder: Path, options: Sequence[str]) -> None:
         self.name = name
         self.gateway_port, self.http_port = free_port(), free_port()
         self.url = f"ws://{HOST}:{self.gateway_port}/ws"
         self.http = f"http://{HOST}:{self.http_port}"
         self.log = folder / f"{name}.log"
-        self._command = [*command, "serve", "--dev", "--node", name, *options]
+        self._command = [sys.executable, "-m", "server", "serve", "--dev", "--node", name, *options]
         self._command += ["--gateway-port", str(self.gateway_port), "--http-port", str(self.http_port)]
         self._process: asyncio.subprocess.Process | None = None
 
@@ -90,9 +90,7 @@ class LocalNode:
 
 
 @asynccontextmanager
-async def local_nodes(
-    count: int, folder: Path, *, store: str, bus: str, command: Sequence[str] = ()
-) -> AsyncIterator[list[LocalNode]]:
+async def local_nodes(count: int, folder: Path, *, store: str, bus: str) -> AsyncIterator[list[LocalNode]]:
     """So many nodes, ready, until the end of the block. ``store`` empty: a SQLite file of its own for a single node.
 
     Raises:
@@ -102,10 +100,7 @@ async def local_nodes(
         raise ServerTrouble("several nodes share a database and a bus: give --store mysql://... and --bus redis://...")
     options = ["--store", store or f"sqlite:///{folder / 'guildhall.db'}", "--limits", "off"]
     options += ["--bus", bus] if bus else []
-    nodes = [
-        LocalNode(f"node-{n}", folder, command or (sys.executable, "-m", "server"), options)
-        for n in range(1, count + 1)
-    ]
+    nodes = [LocalNode(f"node-{n}", folder, options) for n in range(1, count + 1)]
     try:
         for node in nodes:  # one after the other: the first brings the schema up to date
             await node.start()

@@ -63,7 +63,7 @@ class Stage:
     async def announce(self, text: str) -> None:
         """Tell everybody, as staff does."""
         if not (self._tools.http and self._tools.staff_key):
-            self._say_once("no announcements: they need --http and --staff-key")
+            self._say_once("no announcements: they need a staff key in LOADTEST_STAFF_KEY")
             return
         self._announced += 1
         op = f"{self._run}-announcement-{self._announced}"
