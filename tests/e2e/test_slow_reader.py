@@ -16,6 +16,7 @@ LINES = 400
 BIG = "x" * 1900
 TOPIC = "chat:room:raid"
 TRICKLE = 256  # bytes that the slow phone reads four times a second
+ENOUGH = 6_000  # bytes, some lines: less than waits in the sockets of one that was cut
 
 
 async def test_a_reader_that_does_not_read_is_cut_and_the_others_feel_nothing(tmp_path: Path) -> None:
@@ -59,35 +60,37 @@ class SlowPhone:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setblocking(False)
-        self.bytes_read = 0
-        self.seqs: list[int] = []
         self._stream = asyncio.StreamReader()
         self._raw = Raw(self._stream, writer=None)  # type: ignore[arg-type]
 
     async def join(self, name: str) -> None:
-        """Sign in and join the room, then read as slowly as said."""
-        loop = asyncio.get_running_loop()
+        """Sign in, join the room and read what was said there, as fast as it comes."""
         hello, join = say("hello", "h", token=f"dev:{name}"), say("chat.join", "j", channel="room:raid")
-        await loop.sock_sendall(self.socket, upgrade() + hello + join)
-        while b'"chat.joined"' not in bytes(self._stream._buffer):  # type: ignore[attr-defined]
-            self._stream.feed_data(await loop.sock_recv(self.socket, 1024))
+        await asyncio.get_running_loop().sock_sendall(self.socket, upgrade() + hello + join)
+        reading = asyncio.ensure_future(self.read(4096, pause_s=0))
         await self._raw.answered()
+        await self._raw.reply("j")
+        reading.cancel()
 
     async def trickle(self) -> None:
-        """Until the connection ends or the task is cancelled."""
-        loop = asyncio.get_running_loop()
-        while chunk := await loop.sock_recv(self.socket, TRICKLE):
-            self.bytes_read += len(chunk)
+        """Read 1 KB a second until ``ENOUGH`` or the end of the connection."""
+        await self.read(TRICKLE, pause_s=0.25, enough=ENOUGH)
+
+    async def read(self, size: int, *, pause_s: float, enough: int | None = None) -> None:
+        loop, have = asyncio.get_running_loop(), 0
+        while (enough is None or have < enough) and (chunk := await loop.sock_recv(self.socket, size)):
+            have += len(chunk)
             self._stream.feed_data(chunk)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(pause_s)
 
     async def heard(self) -> list[int]:
         """The seqs of all whole lines that it has."""
         self._stream.feed_eof()
+        seqs = []
         while isinstance(seen := await self._raw.next(), dict):
             if seen["t"] == "chat.message":
-                self.seqs.append(seen["seq"])
-        return self.seqs
+                seqs.append(seen["seq"])
+        return seqs
 
 
 async def test_a_phone_that_reads_1_kb_a_second_slows_nobody_and_misses_nothing_once_it_resumes(
@@ -105,14 +108,12 @@ async def test_a_phone_that_reads_1_kb_a_second_slows_nobody_and_misses_nothing_
             await phone.join("slow")
             reading = asyncio.ensure_future(phone.trickle())
             beside = await talk(ann, bo, LINES)
-            reading.cancel()
-            await asyncio.wait([reading])
+            await reading
             heard = await phone.heard()
             phone.socket.close()
 
         assert heard == list(range(LINES + 1, LINES + 1 + len(heard))), "in order, without gap or double"
-        assert 1_000 < phone.bytes_read < 1_024 * (beside.seconds + 2)
-        assert len(heard) < LINES / 2, "it was slow"
+        assert 0 < len(heard) < LINES / 2, "it was slow"
         print(f"a line took {alone.middle_ms:.1f} ms alone and {beside.middle_ms:.1f} ms beside the phone")  # noqa: T201
         assert beside.middle_ms < 2 * alone.middle_ms + 5
         cursors = {TOPIC: [joined["epoch"], LINES + len(heard)]}

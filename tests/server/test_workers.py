@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
+from loadtest.ports import free_ports
 from server.config import BusConfig, Config, ConfigError, Gateway, Http, NodeConfig, StoreConfig
 from server.workers.place import Worker, WorkersFailed, check_workers, parse_worker, stop_s, worker_name
 from server.workers.ports import held_ports
@@ -292,8 +293,8 @@ def test_a_port_that_others_would_share_with_us_is_in_use() -> None:
 
 
 def test_a_port_of_one_worker_that_is_in_use_is_found_before_any_is_started() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(OSError, match=f"port {port} at 127.0.0.1 is in use"):
-            with held_ports(with_workers(2, gateway=Gateway(port=0), http=Http(port=port - 1))):
+    shared = free_ports(2)
+    with socket.create_server(("127.0.0.1", shared + 1)):
+        with pytest.raises(OSError, match=f"port {shared + 1} at 127.0.0.1 is in use"):
+            with held_ports(with_workers(2, gateway=Gateway(port=0), http=Http(port=shared))):
                 pass
