@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from loadtest.bench import runs
-from loadtest.bench.runs import IDLE_CLIENTS, MEMBERS, ROOMS, SESSIONS, STEADY, Conditions
+from loadtest.bench.runs import DURABLE, IDLE_CLIENTS, MEMBERS, ROOMS, SESSIONS, STEADY, Conditions
 from loadtest.bench.targets import Figures, Target, Verdict
 
 
@@ -44,6 +44,11 @@ SIGN_IN = (
 )
 PACED = (
     "offered {offered_per_second:,.0f} a second; the driver was late by p99 {late_p99_ms:.1f} ms, within the latencies"
+)
+HALF = (
+    "half of the target: {half_per_second:,.0f} of {half_offered_per_second:,.0f} deliveries a second,"
+    " p50 {half_p50_ms:.1f} ms, p99 {half_p99_ms:.1f} ms, server {half_server_us:.1f} µs,"
+    " driver {half_driver_share:.0%}, late by p99 {half_late_p99_ms:.1f} ms"
 )
 BOARD = (
     "{owners:,} owners; top 100: {top_100_per_second:,.0f} a second, p99 {top_100_p99_ms:.1f} ms;"
@@ -86,16 +91,14 @@ ROWS = (
         "room_sqlite",
         f"durable chat, SQLite, {CHAT}, saturated",
         runs.room_sqlite,
-        (at_least(300_000, "deliveries a second"),),
+        (at_least(DURABLE, "deliveries a second"),),
     ),
     Row(
         "room_mysql",
         f"durable chat, MariaDB, {CHAT}, saturated",
         runs.room_mysql,
-        (at_least(300_000, "deliveries a second"), under(10, "p50 ms at half load", "half_p50_ms")),
-        "half load: {half_per_second:,.0f} of {half_offered_per_second:,.0f} deliveries a second,"
-        " p50 {half_p50_ms:.1f} ms, p99 {half_p99_ms:.1f} ms, server {half_server_us:.1f} µs,"
-        " driver {half_driver_share:.0%}, late by p99 {half_late_p99_ms:.1f} ms",
+        (at_least(DURABLE, "deliveries a second"), under(10, "p50 ms at half of that", "half_p50_ms")),
+        HALF + "\n    " + HALF.replace("half_", "busy_").replace("half of the target", "half of what was reached"),
     ),
     Row("sign_in_sqlite", "sign-in to welcome, new players, SQLite", runs.sign_in_sqlite, SIGN_IN, RETURNING),
     Row("sign_in_mysql", "sign-in to welcome, new players, MariaDB", runs.sign_in_mysql, SIGN_IN, RETURNING),

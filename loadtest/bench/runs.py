@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from loadtest.bench.announcement import announce
 from loadtest.bench.boards import AROUND, SUBMIT, TOP, define, prefill, redis_memory
 from loadtest.bench.idle import idle
-from loadtest.bench.loads import Ask, Measured, chat, requests
+from loadtest.bench.loads import Ask, Measured, Place, chat, requests
 from loadtest.bench.nodes import ROOT, SERVER_CORE, asked, bare, database, memory_kib, pin, product, servers
 from loadtest.bench.paced import Paced, paced_chat
 from loadtest.bench.signing_in import Tokens, sign_ins
@@ -20,6 +20,7 @@ from loadtest.bench.targets import Figures
 
 ROOMS, MEMBERS = 20, 50
 STEADY = 20_000  # deliveries a second
+DURABLE = 300_000  # deliveries a second that rooms have to reach
 IDLE_CLIENTS = 10_000
 SESSIONS = 10_000
 SILENT = {"GUILDHALL_GATEWAY_HEARTBEAT_S": "300"}  # sessions that say nothing are not closed while others come in
@@ -103,9 +104,14 @@ async def room_mysql(on: Conditions) -> Figures:
     mysql, redis = servers()
     with product(database(mysql, "rooms"), "--bus", redis) as node:
         full = await chat(node.place, kind="room", seconds=on.seconds, **CROWD)
-        pace = full.per_second / 2
-        half = await paced_chat(node.place, kind="room", seconds=on.seconds, deliveries_per_second=pace, **CROWD)
-    return compared(full, floor) | prefixed("half_", {**figures_of(half.measured), **paced(half)})
+        half = await _paced_room(node.place, DURABLE / 2, on.seconds)
+        busy = await _paced_room(node.place, full.per_second / 2, on.seconds)
+    return compared(full, floor) | prefixed("half_", half) | prefixed("busy_", busy)
+
+
+async def _paced_room(place: Place, pace: float, seconds: float) -> Figures:
+    run = await paced_chat(place, kind="room", seconds=seconds, deliveries_per_second=pace, **CROWD)
+    return {**figures_of(run.measured), **paced(run)}
 
 
 async def _chat(kind: str, on: Conditions, store: str) -> Measured:
