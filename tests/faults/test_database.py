@@ -19,7 +19,8 @@ from tests.support.servers import MariadbServer
 pytestmark = pytest.mark.timeout(180)
 OUTAGE_S = 2 * LEASE_S
 STALL_S = 3.0  # a client gives a request up after so long, and a commit under way is given up by its node
-LOST_EVERY_S = 0.15
+BETWEEN_S = 0.1
+LOST = 20
 STORM_S = 6.0
 STORMS = 5  # until two transactions have met
 LOCKERS = 3
@@ -40,16 +41,15 @@ async def test_answers_to_commits_are_lost(
         experiment = Experiment(cluster, tmp_path)
 
         async def lose(_: Town) -> None:
-            for _n in range(30):
-                proxy.to_lose = 1
-                await asyncio.sleep(LOST_EVERY_S)
-            proxy.to_lose = 0
+            for _n in range(LOST):
+                await proxy.lose_answer()
+                await asyncio.sleep(BETWEEN_S)
             experiment.note = f"{proxy.answers_lost} answers lost"
 
         measured = await experiment.run("commits are applied and their answers lost", lose)
 
         report(measured)
-        assert proxy.answers_lost > 10
+        assert proxy.answers_lost == LOST
         assert measured.silence_s < BACK_S + BUSY_S
         cluster.logged("")
 

@@ -108,8 +108,8 @@ class _Link:
         with suppress(TimeoutError):
             while await asyncio.wait_for(source.read(CHUNK), QUIET_S):
                 pass
-        self._proxy.answers_lost += 1
         self.abort()
+        self._proxy.count_lost()
 
 
 class Proxy:
@@ -125,6 +125,7 @@ class Proxy:
         """The answers to so many of the next COMMITs are swallowed, and their connections are closed."""
         self.answers_lost = 0
         """So many were."""
+        self._lost = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -156,6 +157,17 @@ class Proxy:
         self.down.mend()
         if self._server is None:
             await self._listen()
+
+    async def lose_answer(self) -> None:
+        """Wait for the next COMMIT, swallow its answer and close its connection."""
+        self._lost.clear()
+        self.to_lose += 1
+        await self._lost.wait()
+
+    def count_lost(self) -> None:
+        """An answer has been swallowed."""
+        self.answers_lost += 1
+        self._lost.set()
 
     def black_hole(self) -> None:
         """Nothing arrives in either direction."""
