@@ -230,7 +230,7 @@ async def test_a_player_on_two_nodes_may_not_ask_for_twice_as_much(cluster: tupl
     async with AsyncExitStack() as up:
         phone = await up.enter_async_context(outside(one.url, "ann"))
         tablet = await up.enter_async_context(outside(two.url, "ann"))
-        await asyncio.sleep(0.5)  # for the word of the player's actor to have come to both nodes
+        await asyncio.sleep(2)  # for the word of the player's actor to have come to both nodes
         assert await passed(phone, 30) + await passed(tablet, 30) <= 20
 
 

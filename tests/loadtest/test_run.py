@@ -26,6 +26,8 @@ from tests.support.nodes import ROOT, NodeProcess, node
 BOTTLENECK = "the tester was the bottleneck"
 RUN_S = 60.0  # for a run of a few seconds on a busy machine
 QUICK = ("--duration", "3s", "--ramp", "1s", "--network", "perfect")
+LONGER = ("--duration", "8s", *QUICK[2:])
+"""Where something has to have been said by then, though a process of players takes seconds to begin."""
 
 
 class Ran(Struct):
@@ -73,7 +75,7 @@ def test_an_evening_of_two_processes_adds_up_and_divides_no_guild(served: NodePr
     history = tmp_path / "history.jsonl"
     options = ("--players", "60", "--processes", "2", "--history", str(history))
 
-    done = ran(tmp_path, "evening", "--url", served.url, "--http", served.http, *options, *QUICK)
+    done = ran(tmp_path, "evening", "--url", served.url, "--http", served.http, *options, *LONGER)
 
     assert done.outcome is not None
     outcome = done.outcome
@@ -104,7 +106,7 @@ def test_a_server_that_withholds_one_event_in_many_is_caught_and_the_event_named
     finally:
         del os.environ["TEST_DROP_ONE_IN"]
     try:
-        done = ran(tmp_path, "evening", "--url", withholding.url, "--players", "60", *QUICK)
+        done = ran(tmp_path, "evening", "--url", withholding.url, "--players", "60", *LONGER)
     finally:
         withholding.stop()
 

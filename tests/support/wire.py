@@ -12,7 +12,7 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-PATIENCE_S = 15.0  # a takeover lasts a lease; everything else is a matter of milliseconds
+PATIENCE_S = 30.0  # a takeover lasts a lease, everything else milliseconds; a busy machine adds to both
 Frame = dict[str, Any]
 Witness = Callable[[str, Frame], None]
 """Sees every message as it is ``sent``, before its bytes leave, and as it ``came``, before anybody acts on it."""
