@@ -189,6 +189,7 @@ async def running_server(
             ),
             _node_options(config),
         )
+        meters.active = node.host.activations.kinds
         await parts.enter_async_context(node.running())
         if limits_room.name in node.replicas.values:  # not where the rooms are a test's own
             node.replicas.watch(limits_room.name, limits.apply)
