@@ -201,6 +201,9 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Processes on this machine that share both ports, each a node of its own named NAME.0, NAME.1 and so on; not
     more than cores. More than one need MySQL and Redis, and Linux. Each also tells its own health and metrics at a
     port of its own, those after `http.port`."""
+    worker_silence_s: Annotated[float, Meta(ge=3, le=3600)] = 30.0
+    """Seconds for which the event loop of one of several workers may not run, from its start on. Then its supervisor
+    has it write where it hangs, kills it and starts it again."""
 
 
 class Actors(Struct, frozen=True, forbid_unknown_fields=True):
