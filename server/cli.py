@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, cast
 
 from protocol.errors import GuildhallError
-from server.config import Config, ConfigError, check_serving
+from server.config import Config, ConfigError
+from server.config_checks import check_serving
 from server.config_sources import OPTIONS, choice, load
 from server.workers.heart import show_stacks_when_asked
 from server.workers.place import Worker, WorkersFailed, check_workers, end_with_supervisor, parse_worker, stop_s
