@@ -38,6 +38,7 @@ from server.status import Status
 from server.telemetry import configure_logging, loop_lag, registry_of
 from server.tls import open_certificate
 from server.welcome import WelcomeOptions, Welcomer
+from server.workers.heart import beating
 from server.workers.place import Worker
 from server.workers.shared_http import running_worker_http
 from storage import NodeRow, SchemaBehind, Store, StoreDown, look_into_store, open_bus, open_ranks, open_store
@@ -58,6 +59,7 @@ async def serve(config: Config, features: Features = FEATURES, *, worker: Worker
     allow_many_sockets()
     stop, hurry = signals(supervised=worker is not None)
     async with AsyncExitStack() as up:
+        up.enter_context(beating(worker.heart if worker is not None else None))
         starting = running_server(config, stop=stop.set, features=features, worker=worker)
         server = await unless(stop, up.enter_async_context(starting))
         if server is None:
@@ -189,6 +191,7 @@ async def running_server(
             ),
             _node_options(config),
         )
+        meters.active = node.host.activations.kinds
         await parts.enter_async_context(node.running())
         if limits_room.name in node.replicas.values:  # not where the rooms are a test's own
             node.replicas.watch(limits_room.name, limits.apply)

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import Any, NoReturn, Protocol, cast
 
 from protocol.errors import GuildhallError
-from server.config import Config, ConfigError, check_serving
+from server.config import Config, ConfigError
+from server.config_checks import check_serving
 from server.config_sources import OPTIONS, choice, load
+from server.workers.heart import show_stacks_when_asked
 from server.workers.place import Worker, WorkersFailed, check_workers, end_with_supervisor, parse_worker, stop_s
 
 DONE, FAILED, WRONG_SETTINGS = 0, 1, 2
@@ -88,6 +90,7 @@ def _serve(config: Config, load_app: Callable[[], App], worker: str | None = Non
     if worker is not None:
         place = parse_worker(worker)
         end_with_supervisor(place, stop_s(config.gateway.drain_s))
+        show_stacks_when_asked()
         return int(_loop(load_app().serve(place.settings(config), worker=place)))
     if config.node.workers > 1:
         from server.workers.supervisor import supervise  # noqa: PLC0415 - as App

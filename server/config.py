@@ -2,21 +2,17 @@
 
 ``server.config_sources.load`` puts a ``Config`` together from a TOML file, the environment and the
 command line; ``server.config_reference.reference`` renders docs/configuration.md from the
-docstrings below.
+docstrings below. What no single setting can tell is checked in ``server.config_checks``.
 """
 
 import re
 import secrets
 import socket
-from ipaddress import ip_address
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from server.forwarded import Proxies
 from server.limits import AdmissionLimits, SessionRates
-from server.origins import Origins
 from server.player_rates import PlayerRateLimits
 from server.shedding import SheddingLimits
 from server.sign_in_rates import SignInLimits
@@ -201,6 +197,9 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Processes on this machine that share both ports, each a node of its own named NAME.0, NAME.1 and so on; not
     more than cores. More than one need MySQL and Redis, and Linux. Each also tells its own health and metrics at a
     port of its own, those after `http.port`."""
+    worker_silence_s: Annotated[float, Meta(ge=3, le=3600)] = 30.0
+    """Seconds for which the event loop of one of several workers may not run, from its start on. Then its supervisor
+    has it write where it hangs, kills it and starts it again."""
 
 
 class Actors(Struct, frozen=True, forbid_unknown_fields=True):
@@ -304,128 +303,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     log: Log = Log()
 
 
-# What no single setting can tell.
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine only. A name other than ``localhost`` is not looked up and
-    is not."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of ``HOST:PORT``; an IPv6 host stands in brackets."""
     host, _, port = address.rpartition(":")
     return host, int(port)
-
-
-def check(config: Config) -> None:
-    """Refuse settings that contradict each other.
-
-    Raises:
-        ConfigError: the first contradiction found.
-    """
-    _check_staff(config.http.staff_address)
-    _check_dev(config)
-    _check_origins(config.gateway.origins)
-    _check_edge(config)
-    _check_jwks(config.auth)
-    if not config.limits.shedding.rising:
-        raise ConfigError(
-            "limits.shedding: connections_s, sign_ins_s, expensive_s and requests_s contradict each other; "
-            "allowed: none below the one before it"
-        )
-    kids = [key.kid for key in config.auth.keys]
-    if len(set(kids)) < len(kids):
-        raise ConfigError("auth.keys: every key needs a kid of its own")
-    for key in config.auth.keys:
-        _check_key(key)
-
-
-def check_serving(config: Config) -> None:
-    """Refuse settings with which no player could ever sign in.
-
-    Raises:
-        ConfigError: neither development mode nor a key is set.
-    """
-    auth = config.auth
-    if not (auth.dev or auth.keys or auth.jwks_url or auth.jwks_file):
-        raise ConfigError(
-            "no key to verify sign-in tokens: set auth.keys, auth.jwks_url or auth.jwks_file, e.g. "
-            'GUILDHALL_AUTH_KEYS=\'[{"kid":"k1","alg":"HS256","secret_file":"/path"}]\', '
-            "or use --dev on your own machine"
-        )
-
-
-def _check_staff(address: str) -> None:
-    if address and split_address(address)[1] > 65535:
-        raise ConfigError(f"http.staff_address: {address} has no such port; allowed: 0 to 65535")
-
-
-def _check_dev(config: Config) -> None:
-    if not config.auth.dev:
-        return
-    hosts = {"gateway.host": config.gateway.host, "http.host": config.http.host}
-    if config.http.staff_address:
-        hosts["http.staff_address"] = split_address(config.http.staff_address)[0]
-    for name, host in hosts.items():
-        if not is_loopback(host):
-            raise ConfigError(
-                f"auth.dev lets anyone sign in as anybody: it is refused while {name} is {host}; "
-                "allowed: 127.0.0.1, localhost, ::1"
-            )
-
-
-def _check_origins(origins: list[str] | None) -> None:
-    try:
-        Origins(origins)
-    except ValueError as error:
-        raise ConfigError(f"gateway.origins: {error}") from None
-
-
-def _check_edge(config: Config) -> None:
-    edge = config.edge
-    if (edge.tls_cert is None) != (edge.tls_key is None):
-        raise ConfigError("edge.tls_cert and edge.tls_key belong together; allowed: both or none")
-    for name, path in (("edge.tls_cert", edge.tls_cert), ("edge.tls_key", edge.tls_key)):
-        if path is not None and "-----BEGIN" in path:
-            raise ConfigError(f"{name} is the text of a PEM file; allowed: the file's path")
-    try:
-        Proxies(edge.trusted_proxies)
-    except ValueError as error:
-        raise ConfigError(f"edge.trusted_proxies: {error}; allowed: addresses and networks") from None
-    for name, on in (("gateway", config.gateway.proxy_protocol), ("http", config.http.proxy_protocol)):
-        if on and not edge.trusted_proxies:
-            raise ConfigError(f"{name}.proxy_protocol is on and nobody may use it: set edge.trusted_proxies")
-
-
-def _check_jwks(auth: Auth) -> None:
-    if auth.jwks_url is None:
-        return
-    if auth.jwks_file is not None:
-        raise ConfigError("auth.jwks_url and auth.jwks_file are both set; allowed: one of them")
-    url = urlsplit(auth.jwks_url)
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
-        raise ConfigError("auth.jwks_url must be an https: address (http: only on loopback)")
-
-
-def _check_key(key: Key) -> None:
-    given = {
-        "secret": key.secret is not None,
-        "secret_file": key.secret_file is not None,
-        "public_key": key.public_key is not None,
-        "public_key_file": key.public_key_file is not None,
-        "private_key": key.private_key is not None,
-        "private_key_file": key.private_key_file is not None,
-    }
-    names = [name for name, is_given in given.items() if is_given]
-    own = "secret" if key.alg == "HS256" else "_key"
-    if not names or not all(own in name for name in names):
-        allowed = "secret_file" if key.alg == "HS256" else "public_key_file, private_key_file"
-        raise ConfigError(f"auth.keys: key {key.kid} ({key.alg}) needs {allowed} and nothing else")
-    for name in ("secret", "public_key", "private_key"):
-        if given[name] and given[f"{name}_file"]:
-            raise ConfigError(f"auth.keys: key {key.kid} has both {name} and {name}_file; allowed: one of them")

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from server.config import Config, ConfigError, Key, Secret, check
+from server.config import Config, ConfigError, Key, Secret
+from server.config_checks import check
 
 S = TypeVar("S", bound=Struct)
 

@@ -67,13 +67,9 @@ class MeterObserver:
             case SlowTurn():
                 log.warning("turn.slow", actor=event.actor, message=event.message, took_ms=round(event.took * 1000, 1))
             case Activated():
-                kind = event.actor.partition(":")[0]
-                meters.activated.add(kind)
-                meters.active.add(kind)
+                meters.activated.add(event.actor.partition(":")[0])
             case Passivated() | Dropped():
-                kind = event.actor.partition(":")[0]
-                meters.passivated.add(kind)
-                meters.active.add(kind, -1)
+                meters.passivated.add(event.actor.partition(":")[0])
                 self._isolated.discard(event.actor)
                 meters.quarantined = len(self._isolated)
             case Isolated() | Lifted():

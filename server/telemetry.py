@@ -164,7 +164,7 @@ def _kept_out(meters: Meters) -> Iterator[Metric]:
 def _actors(meters: Meters) -> Iterator[Metric]:
     yield _spread("mailbox_wait_seconds", "Time from arrival in a mailbox to the turn.", meters.mailbox_wait)
     yield _spreads("turn_seconds", "Time that a turn took, by kind of actor.", "kind", meters.turns)
-    yield _counts("actors_active", "Actors in memory, by kind.", "kind", meters.active, now=True)
+    yield _counts("actors_active", "Actors that the node holds, by kind.", "kind", meters.active, now=True)
     yield _counts("activations", "Actors activated, by kind.", "kind", meters.activated)
     yield _counts("passivations", "Actors passivated, by kind.", "kind", meters.passivated)
     yield _gauge("actors_quarantined", "Actors set aside until an operator has looked.", meters.quarantined)

@@ -17,6 +17,7 @@ from actors.runtime.blueprint import Blueprint, Kind
 from actors.runtime.clock import Clock
 from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
+from actors.runtime.held import Held
 from actors.runtime.mailbox import Answer, Deliver, Envelope
 from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
 from actors.runtime.slices import NewerSchema
@@ -110,7 +111,7 @@ class Host:
         """Actors that only a newer release can read, and until when (monotonic) that is not tried again."""
         self._options = options
         self._backoff = Backoff(random)
-        self._activations: dict[str, Activation] = {}
+        self._activations = Held()
         self._owing: set[str] = set()
         """Actors that were dropped while tells of them were under way."""
         self._loading: dict[str, Activation] = {}
@@ -146,7 +147,7 @@ class Host:
             activation.drop(LAPSED)
 
     @property
-    def activations(self) -> dict[str, Activation]:
+    def activations(self) -> Held:
         """By address; not to be changed."""
         return self._activations
 

@@ -140,7 +140,7 @@ class Meters:
         # Actors.
         self.mailbox_wait = Spread()  # seconds from arrival to turn
         self.turns = Spreads()  # seconds, by kind of actor
-        self.active = Counts()  # now, by kind; add(kind, -1) when one leaves
+        self.active = Counts()  # now, by kind; the host's own (``Held.kinds``) once there is one
         self.activated = Counts()  # by kind
         self.passivated = Counts()  # by kind
         self.quarantined = 0  # now

@@ -14,6 +14,7 @@ const SYNC_MS = 5_000; // after which a hole that does not fill is asked for aga
 const PING_SHARE = 0.8; // of the heartbeat may pass in silence on our side
 const BACKOFF_MS = 500; // bound of the first pause; doubles with each failure
 const BACKOFF_CAP_MS = 10_000;
+const UNHEARD_LIMIT = 8; // failures in a row, after which a server that closes for want of a hello is believed
 const STABLE_MS = 10_000; // online for so long, the next failure is a first one again
 const HEARTBEAT_MISSED = 4002;
 const NOT_AUTHENTICATED = 4501;
@@ -156,16 +157,26 @@ export class Session extends EventTarget {
 
   #lost(code, reason, pauseMs = null) {
     if (this.state === "online" && now() - this.#since >= STABLE_MS) this.#failures = 0;
+    const unheard = this.#helloWasUnheard(code);
     this.#offline(Infinity);
-    if (code >= 4500 && code <= 4999) {
-      this.state = "blocked";
-      this.#announce({ code, reason });
+    if (code >= 4500 && code <= 4999 && !unheard) {
+      this.#blocked(code, reason);
       return;
     }
     const retryInMs = this.#pause(pauseMs ?? (code === 4000 ? retryAfter(parsed(reason)) : null), this.#failures++);
     this.#due = now() + retryInMs;
     this.#announce({ code, reason, retryInMs });
     this.#arm();
+  }
+
+  /** Whether the server closed because no hello came, as in a tunnel: of one that it refuses it says so first. */
+  #helloWasUnheard(code) {
+    return this.state !== "online" && code === NOT_AUTHENTICATED && this.#failures < UNHEARD_LIMIT;
+  }
+
+  #blocked(code, reason) {
+    this.state = "blocked";
+    this.#announce({ code, reason });
   }
 
   /** What the server asked for and a little, else full jitter under a doubling bound. */
@@ -195,8 +206,12 @@ export class Session extends EventTarget {
       this.#welcomed(message);
     } else if (message.t === "error") {
       this.#closeSocket(1000);
-      if (message.retry === "never") this.#lost(NOT_AUTHENTICATED, message.code);
-      else this.#lost(1000, message.code, retryAfter(message));
+      if (message.retry === "never") {
+        this.#offline(Infinity);
+        this.#blocked(NOT_AUTHENTICATED, message.code);
+      } else {
+        this.#lost(1000, message.code, retryAfter(message));
+      }
     }
   }
 

@@ -4,13 +4,20 @@ import { $ } from "./elements.js";
 import { Api, Problem } from "./staff-api.js";
 import { AnnouncementSection } from "./staff-announcements.js";
 import { AuditSection } from "./staff-audit.js";
+import { LimitSection } from "./staff-limits.js";
 import { NodeSection } from "./staff-nodes.js";
 import { PlayerSection } from "./staff-players.js";
 import { problemWords } from "./staff-words.js";
 import { store } from "./store.js";
 
 const KEY = "staff-key";
-const SECTIONS = { nodes: NodeSection, announcements: AnnouncementSection, players: PlayerSection, audit: AuditSection };
+const SECTIONS = {
+  nodes: NodeSection,
+  announcements: AnnouncementSection,
+  players: PlayerSection,
+  limits: LimitSection,
+  audit: AuditSection,
+};
 
 function enter(key) {
   const api = new Api(key, leave);

@@ -32,7 +32,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True):
-    """What was measured. ``of`` says of what, where one of several is the worst."""
+    """What was measured. ``of`` says of what: the worst of several, or which promises were broken."""
 
     value: float | None
     """None: nothing was measured, so that no limit is met."""
@@ -172,7 +172,7 @@ def findings(seen: Seen) -> Found:
     """Broken promises; a checker that has looked at nothing says nothing."""
     if seen.verdict is None or not any(seen.verdict.judged.values()):
         return NOTHING
-    return Found(sum(seen.verdict.found.values()))
+    return Found(sum(seen.verdict.found.values()), ", ".join(sorted(seen.verdict.found)))
 
 
 def p99(values: list[float]) -> float:

@@ -6,11 +6,14 @@ A limit of something that never occurred is not met: there is no good report of 
 import json
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from loadtest.figures import Totals
@@ -23,6 +26,7 @@ EVERY = "*"
 """Every request that has no limit of its own for this quantile."""
 DIGITS = 10  # in which a limit is shown: as many as anybody writes
 MOST = 1e15  # of anything: more is a slip of the keyboard
+ERRORS = ("share", "codes", "own_codes")
 QUANTILES = ("p50", "p90", "p99", "p999", "longest")
 
 
@@ -161,12 +165,37 @@ def _latencies(kinds: Mapping[str, Any]) -> Iterator[Limit]:
 def _errors(content: Mapping[str, Any]) -> Iterator[Limit]:
     codes = _table(content.get("codes", {}), "errors", "codes")
     for word, bound in content.items():
-        if word not in {"share", "codes"}:
-            raise _unknown(_key("errors", word), ("share", "codes"))
+        if word not in ERRORS:
+            raise _unknown(_key("errors", word), ERRORS)
         if word == "share":
             yield _limit(("errors", "share"), Key(Unit.SHARE, partial(seen.errors, but=frozenset(codes))), bound)
+    own = _own_codes(content.get("own_codes", []))
+    known = {*_catalogued_codes(), *own} if codes else ()
     for code, bound in codes.items():
+        _check_code(code, known)
         yield _limit(("errors", "codes", code), Key(Unit.SHARE, partial(seen.error, code=code)), bound)
+
+
+def _check_code(code: str, known: Collection[str]) -> None:
+    """A mistyped one never comes, and its limit would always be met."""
+    if code not in known:
+        (nearest,) = get_close_matches(code, known, 1, 0.0)
+        raise SloError(
+            f"{_key('errors', 'codes', code)}: no error has this code; the nearest is {json.dumps(nearest)} "
+            "(docs/wire.md has all); name those of your own rooms in errors.own_codes"
+        )
+
+
+def _catalogued_codes() -> Collection[str]:
+    """All error codes of this release."""
+    catalogue: dict[str, Any] = msgspec.json.decode(files("protocol").joinpath("catalogue.json").read_bytes())
+    return frozenset(catalogue["errors"])
+
+
+def _own_codes(listed: Any) -> list[str]:
+    if not isinstance(listed, list) or not all(isinstance(code, str) for code in listed):
+        raise SloError(f'errors.own_codes is {_toml(listed)}; allowed: a list of codes such as ["quest.closed"]')
+    return listed
 
 
 def _limit(path: tuple[str, ...], key: Key, bound: Any) -> Limit:

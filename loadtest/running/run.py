@@ -237,7 +237,7 @@ class Run:
         )
 
     def _of_the_run(self, bottleneck: str) -> list[str]:
-        """What is wrong whatever the limits are."""
+        """What is wrong whatever the limits are. What the checker has found is judged with them (``slo.judge``)."""
         counts, reasons = self._gathering.whole.counts, list[str]()
         if not counts[Count.SIGN_INS]:
             reasons.append("nobody was ever online")
@@ -245,9 +245,6 @@ class Run:
             reasons.append("no request was ever answered")
         if bottleneck:
             reasons.append(f"the tester was the bottleneck: {bottleneck}")
-        if self._verdict is not None and not self._verdict.good:
-            found = sum(self._verdict.found.values())
-            reasons.append(f"{found} promises were broken: {', '.join(sorted(self._verdict.found))}")
         return reasons
 
 

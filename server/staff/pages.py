@@ -22,6 +22,7 @@ FILES = (
     "staff-api.js",
     "staff-audit.js",
     "staff-forms.js",
+    "staff-limits.js",
     "staff-nodes.js",
     "staff-player.js",
     "staff-players.js",

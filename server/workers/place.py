@@ -35,6 +35,8 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     """Where each worker tells its own health and metrics, by number."""
     before: str = ""
     """Name of the node that this worker was in its last life, which has ended for certain."""
+    heart: int | None = None
+    """The pipe by which it says that it runs (``server.workers.heart``); its number in the worker's process."""
 
     @property
     def own_port(self) -> int:

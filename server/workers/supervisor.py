@@ -10,15 +10,16 @@ from itertools import count
 from random import Random, SystemRandom
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from actors.runtime.backoff import Backoff
 from actors.runtime.clock import Clock, SystemClock
 from server.config import Config, ConfigError
 from server.telemetry import configure_logging
+from server.workers.heart import BEAT_S, SHOW_STACKS
 from server.workers.place import Worker, WorkersFailed, stop_s, worker_name
 from server.workers.ports import held_ports
+from server.workers.process import start_process
 
 log = structlog.get_logger()
 AT_ONCE_S = 10.0  # a worker that ends so soon after its start will probably do so again
@@ -28,10 +29,11 @@ TOLD = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
 """Exit codes of a worker that what it was sent has ended: before it was up, or when it had nothing more to do but exit.
 In between it handles both signals."""
 WRONG_SETTINGS = 2  # exit code; trying again would change nothing
+STACKS_S = 1.0  # for one that hangs to write where
 
 
 class Child(Protocol):
-    """A process, as ``asyncio.subprocess`` has it."""
+    """A process, as ``asyncio.subprocess`` has it, that says when it is well."""
 
     @property
     def pid(self) -> int:
@@ -44,6 +46,10 @@ class Child(Protocol):
 
     def send_signal(self, signal: int, /) -> None:
         """Raises ProcessLookupError when it has ended."""
+        ...
+
+    def felt(self) -> bool:
+        """Whether its loop has said since the last time that it runs."""
         ...
 
 
@@ -78,12 +84,15 @@ class Restarts:
 class Supervisor:
     """Keeps ``workers`` processes running until it is told to stop, or one cannot be kept running."""
 
-    def __init__(self, workers: int, start: Start, clock: Clock, random: Random, *, stop_s: float) -> None:
+    def __init__(
+        self, workers: int, start: Start, clock: Clock, random: Random, *, stop_s: float, silence_s: float
+    ) -> None:
         self._workers = workers
         self._start = start
         self._clock = clock
         self._random = random
         self._stop_s = stop_s
+        self._silence_s = silence_s
         self._children: dict[int, Child] = {}
         self._codes = [0]
         self._stopping = asyncio.Event()
@@ -126,7 +135,10 @@ class Supervisor:
             log.info("worker.started", worker=number, pid=child.pid, start=start)
             if self._stopping.is_set():
                 _send(child, signal.SIGTERM)
-            code = await child.wait()
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._end_if_silent(number, child), name=f"watch-{number}")
+                code = await child.wait()
+                watch.cancel()
             del self._children[number]
             if self._stopping.is_set():
                 self._stopped(number, code)
@@ -138,6 +150,20 @@ class Supervisor:
                 return
             if await self._stopping_within(pause):
                 return
+
+    async def _end_if_silent(self, number: int, child: Child) -> None:
+        """Kill one whose loop does not run. Silence is counted in looks, not by the clock: after this process or the
+        whole machine was stopped for a while, nobody has had the time to be heard."""
+        silent_s = 0.0
+        while silent_s < self._silence_s:
+            await self._clock.sleep(BEAT_S)
+            silent_s = 0.0 if child.felt() else silent_s + BEAT_S
+            if self._stopping.is_set():
+                return  # its loop ends before the process does; ``_kill_the_late`` sees to those that do not end
+        log.error("worker.hangs", worker=number, pid=child.pid, silent_s=silent_s)
+        _send(child, SHOW_STACKS)
+        await self._clock.sleep(STACKS_S)
+        _send(child, signal.SIGKILL)
 
     def _stopped(self, number: int, code: int) -> None:
         shown = 0 if code in TOLD else shell_code(code)
@@ -206,14 +232,17 @@ async def supervise(config: Config, command: Sequence[str] | None = None) -> int
                 own_ports=ports.own,
                 before=worker_name(config.node.name, number, times - 1) if times > 1 else "",
             )
-            words = (*command, "--worker", msgspec.json.encode(place).decode())
-            # A session of its own: Ctrl-C at the terminal is for the supervisor, which passes it on once.
-            return await asyncio.create_subprocess_exec(*words, stdin=lifeline, start_new_session=True)
+            return await start_process(command, place, lifeline)
 
         try:
             random = SystemRandom()
             supervisor = Supervisor(
-                config.node.workers, start, SystemClock(), random, stop_s=stop_s(config.gateway.drain_s)
+                config.node.workers,
+                start,
+                SystemClock(),
+                random,
+                stop_s=stop_s(config.gateway.drain_s),
+                silence_s=config.node.worker_silence_s,
             )
             _listen_to_signals(supervisor)
             return await supervisor.run()

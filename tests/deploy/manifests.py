@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from server.config import Config, check_serving
+from server.config import Config
+from server.config_checks import check_serving
 from server.config_sources import load
 from tests.deploy.dockerfile import ROOT, instructions
 

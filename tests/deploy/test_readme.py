@@ -8,7 +8,8 @@ from stat import S_IMODE
 
 import pytest
 
-from server.config import Config, check_serving
+from server.config import Config
+from server.config_checks import check_serving
 from server.config_sources import load
 from tests.deploy.manifests import COMPOSE, DEPLOY, compose_variables
 

@@ -25,6 +25,21 @@ window.WebSocket = class extends WebSocket {
   }
 };
 """
+# The first hello does not leave the phone.
+_TUNNEL = """
+let first = true;
+window.closes = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    this.addEventListener("close", ({ code }) => window.closes.push(code));
+  }
+  send(data) {
+    if (!first) super.send(data);
+    first = false;
+  }
+};
+"""
 _LINES = "[...document.querySelectorAll('#lines li[data-seq]')]"
 
 
@@ -149,6 +164,14 @@ def test_a_line_that_is_lost_on_its_way_is_fetched_and_one_that_comes_twice_is_s
         for text in said:
             _say(ann, text)
         _assert_same(ann, cat, said)
+
+
+def test_a_hello_that_a_tunnel_has_swallowed_is_said_again(server: NodeProcess, tmp_path: Path) -> None:
+    """The page took the server's 4501 for a refused sign-in, and stayed away."""
+    with window(tmp_path / "ann") as ann:
+        ann.run_before_pages(_TUNNEL)
+        _sign_in(ann, server, "ann")
+        assert 4501 in ann.until("return window.closes")
 
 
 def test_older_lines_are_loaded_on_demand_each_once(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ async def test_the_metrics_tell_of_connections_messages_and_commits(server: Node
         assert float(numbers['guildhall_messages_in_total{type="chat.send"}']) >= 1
         assert float(numbers["guildhall_commit_seconds_count"]) >= 1
         assert float(numbers["guildhall_deliveries_total"]) >= 1
+        assert float(numbers['guildhall_actors_active{kind="room"}']) >= 1
         assert (await http.get("/readyz")).status_code == 200
 
 

@@ -165,6 +165,55 @@ def test_a_ban_closes_the_players_window_with_a_clear_message_and_is_lifted_agai
     assert staff.problems() == []
 
 
+def _set_limit(staff: Window, limit: str, **fields: str) -> None:
+    """Open a limit's form, fill it in anew, and send it."""
+    row = f"[data-limit='{limit}']"
+    if not staff.until(f'return [document.querySelector("{row} details").open]')[0]:
+        staff.click(f"{row} summary")
+    _fill(staff, row, **fields)
+
+
+def _fill(staff: Window, place: str, **fields: str) -> None:
+    for name, value in fields.items():
+        field = staff.driver.find_element("css selector", f"{place} [name={name}]")
+        field.clear()
+        field.send_keys(value)
+    staff.click(f"{place} form button:not([type])")
+
+
+def test_limits_are_shown_set_one_by_one_and_reset_and_what_cannot_be_is_told(staff: Window) -> None:
+    _go(staff, "limits")
+    staff.until_shown("[data-limit='session.requests'] .value", "30/s, 90 at once")
+    _set_limit(staff, "session.requests", per_s="5", burst="10")
+    staff.until_shown("[data-limit='session.requests'] .value", "5/s, 10 at once")
+    staff.until_shown("[data-limit='session.requests'] .chip", "set")
+    staff.until_shown("[data-limit='session.requests'] .hint", "Configured: 30/s, 90 at once.")
+    staff.until_shown("[data-limit='session.requests'] .done", "Set on all nodes.")
+
+    _set_limit(staff, "session.requests", per_s="0")
+    staff.until_shown("[data-limit='session.requests'] .problem", "per_s")
+    staff.until_shown("[data-limit='session.requests'] .value", "5/s, 10 at once")
+    _set_limit(staff, "shedding.expensive", value="chat.history guild.find")
+    staff.until_shown("[data-limit='shedding.expensive'] .value", "chat.history, guild.find")
+
+    add = "#limits-list article:first-child > details"
+    staff.click(f"{add} > summary")
+    _fill(staff, add, kind="chat.sned", per_s="1", burst="2")
+    staff.until_shown(f"{add} .problem", "chat.sned")
+    _fill(staff, add, kind="player.get", per_s="1", burst="2")
+    staff.until_shown("[data-limit='session.kinds.player.get'] .value", "1/s, 2 at once")
+
+    staff.click("[data-limit='session.requests'] button.quiet")
+    staff.until_shown("[data-limit='session.requests'] .value", "30/s, 90 at once")
+    staff.until_shown("[data-limit='session.kinds.player.get'] .chip", "set")
+    staff.click("#limits-reset")
+    staff.click("#confirm-yes")
+    staff.until("return !document.querySelector(\"[data-limit='session.kinds.player.get']\")")
+    staff.until("return !document.querySelector('#limits-reset').checkVisibility()")
+    _until_audited(staff, "limits:all", *["limits.set"] * 5)
+    assert [line for line in staff.problems() if "400 (Bad Request)" not in line] == []
+
+
 def test_a_muted_player_is_told_so_and_a_notice_arrives_once(staff: Window, ann: Window) -> None:
     _find(staff, "ann")
     _send(staff, "mute", reason="spam")

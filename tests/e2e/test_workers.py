@@ -1,10 +1,12 @@
 """Two workers behind one port, with MariaDB and Redis, as players and an operator see them."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
@@ -26,6 +28,9 @@ BACK_S = 15.0  # until a worker that was killed is started again, on a machine w
 NAMES = [f"player{n}" for n in range(10)]
 ROOMS = ["room:a", "room:b"]
 TALK = "chat:room:a"
+SILENCE_S = 6.0  # of a worker until its supervisor ends it
+SOON = f"[node]\nworker_silence_s = {SILENCE_S}\n"
+SILENT = "it does not answer"
 ENDED_S = 15.0  # for processes that have nobody to wait for, on a machine with other tests
 
 
@@ -66,6 +71,14 @@ def drains(machine: Workers) -> list[float]:
     ]
 
 
+def until_readyz(machine: Workers, notes: list[str]) -> None:
+    """Until a worker says this of the others; one that hangs may be asked too, and says nothing."""
+    deadline = time.monotonic() + BACK_S
+    while machine.readyz() != (200, json.dumps({"ready": True, "reasons": [], "notes": notes}, separators=(",", ":"))):
+        assert time.monotonic() < deadline, machine.readyz()
+        time.sleep(0.05)
+
+
 async def say(player: Outside, text: str) -> None:
     sent = await player.ask("chat.send", channel="room:a", text=text)
     assert sent["t"] == "chat.sent", sent
@@ -102,6 +115,30 @@ async def test_a_killed_worker_is_replaced_and_nothing_acknowledged_is_lost(mach
     base = ended["node"]
     assert names == {f"{base}.0", f"{base}.1", f"{base}.0.2"}, "every life of a worker is a node of its own"
     assert await asyncio.to_thread(machine.terminate) == 0
+
+
+async def test_a_worker_that_hangs_is_killed_with_the_reason_and_replaced_and_the_other_goes_on(
+    tmp_path: Path, mysql_url: str, redis_url: str
+) -> None:
+    with workers(tmp_path, mysql_url, redis_url, "--lease", str(LEASE_S), more=SOON) as machine:
+        async with on_each(machine) as players:
+            os.kill(machine.worker_pids()[0], signal.SIGSTOP)
+            await asyncio.to_thread(until_readyz, machine, [f"worker 0: {SILENT}"])
+            closed = [asyncio.ensure_future(player.closed()) for player in (players[0], players[-1])]
+            (done,), (going_on,) = await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)
+            assert done.result() == 1006
+            going_on.cancel()
+            well = (players[0], players[-1])[closed.index(going_on)]
+            joined = await well.ask("chat.join", channel="room:a")
+            assert joined["t"] == "chat.joined", joined
+            await asyncio.to_thread(machine.wait_event, "worker.started", 3)
+            await asyncio.to_thread(machine.wait_ready)
+
+        (hangs,) = machine.events("worker.hangs")
+        (ended,) = machine.events("worker.ended")
+        assert (hangs["worker"], hangs["silent_s"]) == (0, SILENCE_S)
+        assert (ended["worker"], ended["code"]) == (0, 128 + signal.SIGKILL)
+        assert await asyncio.to_thread(machine.terminate) == 0
 
 
 async def test_sigterm_drains_all_and_every_log_line_tells_its_node(machine: Workers) -> None:

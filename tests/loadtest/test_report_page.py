@@ -198,7 +198,7 @@ def test_a_run_that_failed_says_so_with_its_reasons_and_findings(show: Open) -> 
     assert text.startswith("FAILED")
     for words in (
         "latency.delivery.p99 was 312 ms, the limit is at most 250 ms",
-        "62 promises were broken",
+        "checker.findings is 62 (acknowledged, order), and may be <= 0",
         "✗ not met",
         "1 lost",
         "61 out of order",

@@ -115,6 +115,7 @@ def test_a_server_that_withholds_one_event_in_many_is_caught_and_the_event_named
     assert done.outcome.verdict is not None
     [finding, *_] = done.outcome.verdict.findings
     assert set(done.outcome.verdict.found) == {"order"}
+    assert len([reason for reason in wrong(done.outcome) if "order" in reason]) == 1, done.outcome.reasons
     assert finding.says in {"an event is missing", "the last events were never heard"}
     assert finding.player
     assert finding.topic.startswith(("chat:guild:", "guild:"))

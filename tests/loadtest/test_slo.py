@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.checking import Verdict
+from loadtest.cli import judged as with_verdict
 from loadtest.figures import Count, Counts, Meters, State, Totals
 from loadtest.outcome import Judged, Outcome, ServerFigures
 from loadtest.reporting.slo import KEYS, QUANTILES, UNMEASURED, SloError, judge, live, parse_slo
@@ -101,7 +102,11 @@ def test_a_limit_is_met_at_its_bound_and_missed_past_it(table: str, met: str, mi
             spoilt(counts={Count.SIGN_INS: 90, Count.RESUMED: 6, Count.UNREACHED: 4}),
             "4 %",
         ),
-        ("[checker]\nfindings = 0", spoilt(verdict=Verdict(9, [], {"once": 2, "order": 1}, {"once": 9}, {})), "3"),
+        (
+            "[checker]\nfindings = 0",
+            spoilt(verdict=Verdict(9, [], {"once": 2, "order": 1}, {"once": 9}, {})),
+            "3 (once, order)",
+        ),
     ],
 )
 def test_what_must_not_happen_is_counted(line: str, outcome: Outcome, measured: str) -> None:
@@ -146,6 +151,14 @@ def test_an_error_with_a_limit_of_its_own_is_left_out_of_the_share_of_all() -> N
 
     assert (share.met, share.measured) == (True, "0.0499 %")
     assert (code.what, code.met) == ("errors.codes.rate.limited", True)
+
+
+def test_an_error_of_a_games_own_room_may_have_a_limit_where_the_file_names_it() -> None:
+    own = '[errors]\nown_codes = ["quest.closed"]\ncodes."quest.closed" = 0.01'
+
+    line = only(own, spoilt(errors={"quest.closed": 400}))
+
+    assert (line.what, line.met, line.measured) == ("errors.codes.quest.closed", False, "3.85 %")
 
 
 def test_errors_that_were_repeated_until_they_were_answered_count_as_answers_of_their_own() -> None:
@@ -217,7 +230,15 @@ def test_what_the_checker_finds_is_judged_without_being_asked_for() -> None:
     found = spoilt(verdict=Verdict(9, [], {"once": 2}, {"once": 9}, {}))
 
     assert judged("") == [Judged("checker.findings", "<= 0", "0", met=True)]
-    assert judged("", found) == [Judged("checker.findings", "<= 0", "2", met=False)]
+    assert judged("", found) == [Judged("checker.findings", "<= 0", "2 (once)", met=False)]
+
+
+def test_what_the_checker_finds_is_one_reason_that_names_the_promises() -> None:
+    found = spoilt(verdict=Verdict(9, [], {"once": 2, "order": 1}, {"once": 9}, {}))
+
+    outcome = with_verdict(found, parse_slo("", "slo.toml"))
+
+    assert (outcome.passed, outcome.reasons) == (False, ["checker.findings is 3 (once, order), and may be <= 0"])
 
 
 def test_a_checker_that_has_looked_at_nothing_gives_no_good_report() -> None:
@@ -285,9 +306,26 @@ def test_a_run_so_far_is_judged_by_what_can_be_told_of_it() -> None:
         ("[latency.sign-in]\np99 = inf", "latency.sign-in.p99 is inf; allowed: milliseconds, 0 or more"),
         ("[errors]\nshare = 5", "errors.share is 5; allowed: a share from 0 to 1 (0.01 is 1 %)"),
         ("[errors]\nshare = true", "errors.share is true; allowed: a share from 0 to 1 (0.01 is 1 %)"),
-        ("[errors]\nrate = 0.1", "errors.rate is not known; allowed: share, codes"),
+        ("[errors]\nrate = 0.1", "errors.rate is not known; allowed: share, codes, own_codes"),
         ("[errors]\ncodes = 0.1", "errors.codes is 0.1; allowed: a table"),
         ('[errors]\ncodes."rate.limited" = 1.1', 'errors.codes."rate.limited" is 1.1; allowed: a share from 0 to 1'),
+        (
+            '[errors]\ncodes."rate.limitd" = 0.1',
+            'errors.codes."rate.limitd": no error has this code; the nearest is "rate.limited" (docs/wire.md has all)',
+        ),
+        (
+            "[errors.codes]\nguild_full = 0.1",
+            'errors.codes.guild_full: no error has this code; the nearest is "guild.full"',
+        ),
+        (
+            '[errors]\nown_codes = ["quest.closed"]\ncodes."quest.closd" = 0.1',
+            'errors.codes."quest.closd": no error has this code; the nearest is "quest.closed" ',
+        ),
+        (
+            "[errors]\nown_codes = 'quest.closed'",
+            "errors.own_codes is 'quest.closed'; allowed: a list ",
+        ),
+        ("[errors]\nown_codes = [1]", "errors.own_codes is [1]; allowed: a list of codes such as "),
         ("[requests]\nunanswered = 0.5", "requests.unanswered is 0.5; allowed: a whole number, 0 or more"),
         ("[requests]\nleast = 1", "requests.least is not known; allowed: unanswered, least_per_s"),
         ("[players]\nonline = 99", "players.online is 99; allowed: a share from 0 to 1 (0.01 is 1 %)"),
@@ -313,5 +351,5 @@ def test_the_page_lists_every_key_and_its_example_is_read() -> None:
     listed = set(re.findall(r"^\| `([a-z_.0-9]+)` \|", page, re.MULTILINE))
     (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
-    assert listed == {*KEYS, "errors.share", "errors.codes", *QUANTILES}
+    assert listed == {*KEYS, "errors.share", "errors.codes", "errors.own_codes", *QUANTILES}
     assert parse_slo(example, "the page's").limits

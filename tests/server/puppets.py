@@ -5,11 +5,13 @@ import signal
 
 
 class Puppet:
-    """Ends with ``end``; notes the signals that it gets, and obeys the first SIGTERM unless it is ``stubborn``."""
+    """Ends with ``end``; notes the signals that it gets, and obeys the first SIGTERM unless it is ``stubborn``. Says
+    that its loop runs while it ``beats``."""
 
     def __init__(self, pid: int, *, stubborn: bool = False) -> None:
         self.pid = pid
         self.signals: list[int] = []
+        self.beats = True
         self._stubborn = stubborn
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -24,6 +26,9 @@ class Puppet:
             self.end(-signal.SIGKILL)
         elif number == signal.SIGTERM and not self._stubborn:
             self.end(0)
+
+    def felt(self) -> bool:
+        return self.beats
 
     def end(self, code: int) -> None:
         self._code.set_result(code)

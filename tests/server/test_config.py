@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from server.config import Config, ConfigError, Secret, check_serving, split_address, without_password
+from server.config import Config, ConfigError, Secret, split_address, without_password
+from server.config_checks import check_serving
 from server.config_reference import field_docs, reference
 from server.config_sources import OPTIONS, load, settings
 from server.limits import RATES, Rate

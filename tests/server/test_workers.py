@@ -1,23 +1,30 @@
 """Several nodes behind one port: who is started again and when, what the supervisor passes on, and how it all ends."""
 
 import asyncio
+import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import AsyncIterator
 from random import Random
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from actors.runtime.clock import SystemClock
 from loadtest.ports import free_ports
 from server.config import BusConfig, Config, ConfigError, Gateway, Http, NodeConfig, StoreConfig
 from server.workers.place import Worker, WorkersFailed, check_workers, parse_worker, stop_s, worker_name
 from server.workers.ports import held_ports
-from server.workers.supervisor import AT_ONCE_S, AT_ONCE_TIMES, LONGEST_PAUSE_S, Restarts, Supervisor
+from server.workers.process import start_process
+from server.workers.supervisor import AT_ONCE_S, AT_ONCE_TIMES, LONGEST_PAUSE_S, Child, Restarts, Supervisor
 from tests.server.puppets import Stage
 from tests.support.clock import FakeClock, settle
 
 STOP_S = 30.0
+SILENCE_S = 20.0
 SHARED = {"store": StoreConfig("mysql://u:p@h/d"), "bus": BusConfig("redis://h/0")}
 
 
@@ -95,7 +102,7 @@ class Running:
 
 @pytest.fixture
 async def running(stage: Stage, clock: FakeClock) -> AsyncIterator[Running]:
-    supervisor = Supervisor(2, stage.start, clock, Random(1), stop_s=STOP_S)
+    supervisor = Supervisor(2, stage.start, clock, Random(1), stop_s=STOP_S, silence_s=SILENCE_S)
     task = asyncio.create_task(supervisor.run())
     await settle()
     yield Running(supervisor, task)
@@ -184,7 +191,7 @@ async def test_one_that_is_being_started_while_all_stop_is_told_too(clock: FakeC
             return await super().start(number, times)
 
     stage = Slow()
-    supervisor = Supervisor(1, stage.start, clock, Random(1), stop_s=STOP_S)  # type: ignore[arg-type]
+    supervisor = Supervisor(1, stage.start, clock, Random(1), stop_s=STOP_S, silence_s=SILENCE_S)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(supervisor.run())
         await settle()
@@ -221,6 +228,97 @@ async def test_other_signals_are_passed_on_and_stop_nobody(running: Running, sta
 
     assert [puppet.signals for puppet in stage.puppets] == [[signal.SIGHUP], [signal.SIGHUP]]
     assert not running.ended
+
+
+# Silence.
+async def test_one_whose_loop_is_silent_shows_its_stacks_is_killed_and_started_again(
+    running: Running, stage: Stage, clock: FakeClock
+) -> None:
+    stage.puppets[1].beats = False
+    with capture_logs() as logged:
+        await clock.advance(SILENCE_S - 0.1)
+        assert stage.puppets[1].signals == []
+        await clock.advance(0.2)
+        assert stage.puppets[1].signals == [signal.SIGUSR1]
+        await clock.advance(2.0)
+
+    assert stage.puppets[1].signals == [signal.SIGUSR1, signal.SIGKILL]
+    assert stage.started == [(0, 1), (1, 1), (1, 2)]
+    assert stage.puppets[0].signals == []
+    assert [(line["event"], line.get("worker")) for line in logged] == [
+        ("worker.hangs", 1),
+        ("worker.ended", 1),
+        ("worker.started", 1),
+    ]
+    assert logged[0]["silent_s"] == SILENCE_S
+
+
+async def test_one_that_is_heard_again_in_time_goes_on(running: Running, stage: Stage, clock: FakeClock) -> None:
+    for _ in range(3):
+        stage.puppets[1].beats = False
+        await clock.advance(SILENCE_S - 1.5)
+        stage.puppets[1].beats = True
+        await clock.advance(1.0)
+
+    assert stage.puppets[1].signals == []
+    assert not running.ended
+
+
+async def test_nobody_is_silent_because_the_whole_machine_was_stopped(
+    running: Running, stage: Stage, clock: FakeClock
+) -> None:
+    """The supervisor wakes first: the workers have had no time to be heard."""
+    stage.puppets[1].beats = False
+    clock.spend(10 * SILENCE_S)
+    await clock.advance(2.0)
+
+    assert stage.puppets[1].signals == []
+
+
+async def test_one_that_has_been_told_to_stop_may_be_silent_at_its_end(
+    running: Running, stage: Stage, clock: FakeClock
+) -> None:
+    for puppet in stage.puppets:
+        puppet._stubborn = True
+        puppet.beats = False
+    running.supervisor.stop()
+    await clock.advance(SILENCE_S + 5.0)
+
+    assert [puppet.signals for puppet in stage.puppets] == 2 * [[signal.SIGTERM]]
+    for puppet in stage.puppets:
+        puppet.end(0)
+    assert await running.code() == 0
+
+
+async def test_a_process_whose_loop_hangs_says_where_and_is_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    lifeline, kept = os.pipe()
+    command = (sys.executable, "-m", "tests.support.hanging_worker")
+    starts = []
+
+    async def start(number: int, times: int) -> Child:
+        starts.append(times)
+        place = Worker(number=number, name="a", gateway_port=1, http_port=2, own_ports=(3,))
+        seconds = 1.5 if times == 1 else 60.0
+        return await start_process((*command, str(seconds)), place, lifeline)
+
+    supervisor = Supervisor(1, start, SystemClock(), Random(1), stop_s=STOP_S, silence_s=3.0)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(18.0), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(supervisor.run())
+            while len(starts) < 2:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+            took = time.monotonic() - began
+            supervisor.stop()
+            assert await running == 0
+    finally:
+        os.close(kept)
+        os.close(lifeline)
+
+    assert took > 1.5 + 3.0 - 1.0
+    said = capfd.readouterr().err
+    assert "stuck_here" in said
+    assert said.count("most recent call first") == 2, "also the thread that waits for the supervisor's end"
 
 
 # Places.

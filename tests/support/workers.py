@@ -20,9 +20,9 @@ WORKERS = 2
 class Workers(NodeProcess):
     """Two workers behind one port; ``process`` is their supervisor. Log lines are JSON."""
 
-    def __init__(self, folder: Path, mysql_url: str, redis_url: str, *options: str) -> None:
+    def __init__(self, folder: Path, mysql_url: str, redis_url: str, *options: str, more: str = "") -> None:
         settings = folder / "workers.toml"
-        settings.write_text('[log]\nformat = "json"\n')
+        settings.write_text('[log]\nformat = "json"\n' + more)
         shared = ("--store", mysql_url, "--bus", redis_url, "--config", str(settings))
         super().__init__(folder, "workers", *shared, "--workers", str(WORKERS), *options)
         self.forked = False
@@ -86,9 +86,9 @@ def gone(pid: int, within_s: float) -> bool:
 
 
 @contextmanager
-def workers(folder: Path, mysql_url: str, redis_url: str, *options: str) -> Iterator[Workers]:
-    """Started workers, ended with the block."""
-    made = Workers(folder, mysql_url, redis_url, *options)
+def workers(folder: Path, mysql_url: str, redis_url: str, *options: str, more: str = "") -> Iterator[Workers]:
+    """Started workers, ended with the block; ``more``: settings as TOML."""
+    made = Workers(folder, mysql_url, redis_url, *options, more=more)
     try:
         made.start()
         yield made
