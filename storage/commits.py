@@ -126,10 +126,13 @@ def cut_topics(writes: Iterable[ActorWrite]) -> list[str]:
     return [topic for w in writes for topic, at in w.topics.items() if at.floor > 1]
 
 
-def steps(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> list[Step]:
+def steps(
+    writes: Sequence[ActorWrite], owners: Mapping[str, str | None] | None, oldest: Mapping[str, int]
+) -> list[Step]:
     """What applies ``writes``, in order.
 
-    ``owners``: as in the locked rows. ``oldest``: the lowest seq in the table, for ``cut_topics``.
+    ``owners``: as in the locked rows; None where the engine has put versions and owners into them already.
+    ``oldest``: the lowest seq in the table, for ``cut_topics``.
 
     Raises:
         Unusable: a record that is not one.
@@ -150,12 +153,14 @@ def steps_apart(write: ActorWrite, owners: Mapping[str, str | None], oldest: Map
         yield _record(_signature(record), [_values(record)], culprit=Taken(record=index))
 
 
-def _kept(writes: Sequence[ActorWrite], owners: Mapping[str, str | None], oldest: Mapping[str, int]) -> list[Step]:
+def _kept(
+    writes: Sequence[ActorWrite], owners: Mapping[str, str | None] | None, oldest: Mapping[str, int]
+) -> list[Step]:
     """Events go in before old ones are cut: an op in an event that this very write cuts off has still been logged."""
     empty = [w for w in writes if w.version == 0 and only_releases(w)]
     kept = [w for w in writes if not (w.version == 0 and only_releases(w))] if empty else writes
     todo: list[Step] = [
-        _actors(kept, owners),
+        _told(kept) if owners is None else _actors(kept, owners),
         Cut("actors", ("actor",), [(w.actor,) for w in empty]),
         _slices(writes),
         _ops(writes),
@@ -187,6 +192,16 @@ def _actors(writes: Sequence[ActorWrite], owners: Mapping[str, str | None]) -> P
             for w in writes
         ],
         keys=("actor",),
+    )
+
+
+def _told(writes: Sequence[ActorWrite]) -> Put:
+    """The rest of rows that are there, and have their new version."""
+    return Put(
+        "actors",
+        ("actor", "fence", "version", "told"),
+        [(w.actor, w.fence, w.version + 1, w.told) for w in writes if w.outbox],
+        keys=("actor", "fence", "version"),
     )
 
 

@@ -1,7 +1,8 @@
 """The Store on MySQL 8 and MariaDB 10.6 or later.
 
-A transaction is two round trips whatever its size: one packet begins it, locks the rows of ``actors`` one after the
-other and reads them; the other writes (or loads) everything and commits. Reads run by themselves in autocommit.
+A commit is one packet whatever its size: it takes for granted that every row of ``actors`` is as its write says, and
+fails where one is not. Then, and in a claim, one packet begins the transaction, locks the rows of ``actors`` one after
+the other and reads them; another writes (or loads) everything and commits. Reads run by themselves in autocommit.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from storage.faults import Clash, Contended, Unusable
 from storage.migrations import SchemaBehind, pending
 from storage.mysql_link import BEGIN, COMMIT, ROLLBACK, Link, MysqlPool, Rows
 from storage.mysql_migrations import applied
-from storage.mysql_text import literal, packets, rendered, statements
+from storage.mysql_text import advanced, literal, packets, rendered, statements
 from storage.reads import Query
 from storage.schema import CORE
 from storage.store import (
@@ -106,13 +107,21 @@ class MysqlStore:
         if not writes:
             return []
         try:
+            await self._transact(lambda link: self._commit_at_once(link, writes))
+        except (Clash, Unusable):
+            return await self._commit_judged(writes)
+        return [Outcome.DONE for _ in writes]
+
+    async def _commit_judged(self, writes: Sequence[ActorWrite]) -> list[CommitResult]:
+        """A commit of which some write may not, or cannot, be applied."""
+        try:
             return await self._transact(lambda link: self._commit(link, writes))
         except (Clash, Unusable):
             # Some write of the batch cannot be applied. Halving finds it in few transactions.
             if len(writes) == 1:
                 return [await self._transact(lambda link: self._commit_apart(link, writes[0]))]
             middle = len(writes) // 2
-            return [*await self.commit(writes[:middle]), *await self.commit(writes[middle:])]
+            return [*await self._commit_judged(writes[:middle]), *await self._commit_judged(writes[middle:])]
 
     async def read_events(self, span: EventRange) -> list[EventRow]:
         return reads.events(span, await self._read(reads.events_query(span)))
@@ -173,6 +182,13 @@ class MysqlStore:
             for node in nodes
         )
         await self._transact(lambda link: link.run(packet))
+
+    async def _commit_at_once(self, link: Link, writes: Sequence[ActorWrite]) -> None:
+        topics = commits.cut_topics(writes)
+        oldest = reads.by_topic((await link.run(rendered(reads.oldest_query(topics))))[0]) if topics else {}
+        steps = commits.steps(writes, None, oldest)
+        parts = [part for step in steps for part in statements(step, self._max_packet)]
+        await self._run_all(link, [BEGIN, *advanced(writes), *parts, COMMIT])
 
     async def _commit(self, link: Link, writes: Sequence[ActorWrite]) -> list[CommitResult]:
         rows, oldest = await self._lock(link, writes)

@@ -13,9 +13,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from storage.commits import Change, Cut, Put, Step
+from storage.commits import Change, Cut, Put, Step, only_releases
 from storage.faults import Unusable
 from storage.reads import Query
+from storage.store import ActorWrite
 
 ROWS = 1000
 """Rows of one statement at most: keeps what one statement locks and logs within reason."""
@@ -121,6 +122,33 @@ def rendered(query: Query) -> bytes:
 def quoted(names: Iterable[str]) -> bytes:
     """A list of identifiers, checked before."""
     return b",".join(b"`%b`" % name.encode() for name in names)
+
+
+# Fences.
+# A statement that fails, so that none behind it in the packet runs, unless the one before it has changed so many rows.
+_UNLESS_CHANGED = b"SET @changed = IF(ROW_COUNT() = %d, 1, (SELECT 1 UNION SELECT 2))"
+
+
+def advanced(writes: Sequence[ActorWrite]) -> list[bytes]:
+    """Statements that lock the rows of ``actors`` in the order of ``lock_order`` (the server goes through its primary
+    key; the hint keeps it to that), raise their versions and give up what is released. The last one fails, as Unusable,
+    unless every row had an owner and was as its write says, and this changes it."""
+    still = [w for w in writes if only_releases(w)]
+    released = [w for w in writes if w.release]
+    changes = [b"version = version + 1" if not still else b"version = version + (actor NOT IN (%b))" % _actors(still)]
+    if released:
+        changes.append(b"owner = IF(actor IN (%b), NULL, owner)" % _actors(released))
+    said = b",".join([b"(%b,%d,%d)" % (_text(w.actor), w.fence, w.version) for w in writes])
+    return [
+        b"UPDATE actors FORCE INDEX (PRIMARY) SET %b"
+        b" WHERE actor IN (%b) AND owner IS NOT NULL AND (actor, fence, version) IN (%b)"
+        % (b",".join(changes), _actors(writes), said),
+        _UNLESS_CHANGED % len(writes),
+    ]
+
+
+def _actors(writes: Sequence[ActorWrite]) -> bytes:
+    return b",".join([_text(w.actor) for w in writes])
 
 
 # Writes.

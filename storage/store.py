@@ -156,7 +156,7 @@ class ActorWrite(Struct, kw_only=True):
     version: int
     """The version that the row must have; the commit makes it ``version + 1``."""
     told: int
-    """Number of the actor's newest tell, also of those committed before."""
+    """Number of the actor's newest tell, also of those committed before: it rises with a new one in ``outbox``."""
     slices: dict[str, SliceRow] = {}
     ops: list[OpRow] = []
     topics: dict[str, Position] = {}

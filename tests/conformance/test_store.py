@@ -321,6 +321,34 @@ async def test_a_row_that_was_dropped_and_made_again_never_repeats_a_fence(store
 
 
 # Many at once.
+async def test_a_batch_may_write_tell_and_release(store: Store) -> None:
+    """Each row gets what its own write says, and nothing of its neighbours'."""
+    writer, teller, leaver, quiet, idle, new = [
+        await taken(store, f"guild:{name}") for name in ("writer", "teller", "leaver", "quiet", "idle", "new")
+    ]
+    for held in (quiet, idle):
+        await committed(store, held, slices=note("before"))
+    batch = [
+        write(writer, slices=note("x")),
+        write(teller, told=3, outbox=[TellRow(3, "player:bo", b"hi", 10)]),
+        write(leaver, slices=note("last words"), release=True),
+        write(quiet, version=1, release=True),
+        write(idle, version=1, slices=note("after")),
+        write(new, release=True),
+    ]
+
+    assert await store.commit(batch) == [Outcome.DONE] * 6
+
+    rows = await store.select("SELECT actor, owner, version, told FROM actors ORDER BY actor")
+    assert rows == [
+        ("guild:idle", "north", 2, 0),
+        ("guild:leaver", None, 1, 0),
+        ("guild:quiet", None, 1, 0),
+        ("guild:teller", "north", 1, 3),
+        ("guild:writer", "north", 1, 0),
+    ]
+
+
 async def test_a_batch_may_be_larger_than_one_statement(store: Store) -> None:
     actors = [f"player:{n}" for n in range(1500)]
     claimed = await store.claim("north", actors)
