@@ -7,6 +7,7 @@ applies the steps of those that may write: one multi-row statement a table for t
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -347,10 +348,13 @@ def _record(signature: _Signature, rows: Sequence[Row], culprit: Taken | None = 
     return Put(table, columns, rows, keys=keys, culprit=culprit)
 
 
+_has_records = attrgetter("records")
+
+
 def _records(writes: Sequence[ActorWrite]) -> Iterator[Step]:
     """Rounds: the first run of like records of every actor, then the second, ... keep each actor's order."""
     gathered: dict[tuple[int, _Signature], list[Row]] = {}
-    for write in writes:
+    for write in filter(_has_records, writes):
         for number, (signature, run) in enumerate(groupby(write.records, key=_signature)):
             gathered.setdefault((number, signature), []).extend(_values(r) for r in run)
     for (_, signature), rows in sorted(gathered.items(), key=lambda item: item[0][0]):

@@ -48,8 +48,7 @@ def _blob(value: bytes) -> bytes:
     return b"_binary'" + value.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
 
 
-def _integer(value: int) -> bytes:
-    return b"%d" % value
+_integer = b"%d".__mod__
 
 
 def _real(value: float) -> bytes:
@@ -87,11 +86,15 @@ def literal(value: Any) -> bytes:
     return writer(value)
 
 
-def _row(values: Sequence[Any]) -> bytes:
-    try:
-        return b"(%b)" % b",".join([_WRITERS[type(v)](v) for v in values])
-    except KeyError:
-        return b"(%b)" % b",".join([literal(v) for v in values])
+def _rows(rows: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Column by column: what its values are written by is nearly always the same for all, and looked up once."""
+    columns = [_column(values) for values in zip(*rows, strict=True)]
+    return [b"(%b)" % b",".join(row) for row in zip(*columns, strict=True)]
+
+
+def _column(values: Sequence[Any]) -> Iterable[bytes]:
+    kind, *others = set(map(type, values))
+    return map(literal if others else _WRITERS.get(kind, literal), values)
 
 
 # Queries.
@@ -163,8 +166,7 @@ def _frame_of_put(table: str, columns: tuple[str, ...], keys: tuple[str, ...]) -
 
 def _put(step: Put, most: int) -> Iterator[bytes]:
     head, tail = _frame_of_put(step.table, step.columns, step.keys)
-    rows = [_row(values) for values in step.rows]
-    for chunk in _chunks(rows, ROWS, most - len(head) - len(tail)):
+    for chunk in _chunks(_rows(step.rows), ROWS, most - len(head) - len(tail)):
         yield b"%b%b%b" % (head, b",".join(chunk), tail)
 
 

@@ -284,23 +284,7 @@ class Draft:
         self.delivered([tell.number])
 
     def _fresh(self) -> ActorWrite:
-        return ActorWrite(
-            actor=self._actor,
-            fence=self._fence,
-            version=0,
-            told=0,
-            slices={},
-            ops=[],
-            topics={},
-            events=[],
-            outbox=[],
-            delivered=[],
-            heard={},
-            timers=[],
-            cancelled=[],
-            records=[],
-            redactions=[],
-        )
+        return ActorWrite(actor=self._actor, fence=self._fence, version=0, told=0)
 
 
 _APPLY: dict[type[Effect], Callable[[Draft, Context, Ran, Any], None]] = {
