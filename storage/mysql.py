@@ -20,9 +20,10 @@ from storage.attempts import Sleep, tried
 from storage.commits import ActorRow
 from storage.faults import Clash, Contended, Unusable
 from storage.migrations import SchemaBehind, pending
-from storage.mysql_link import BEGIN, COMMIT, ROLLBACK, Link, MysqlPool, Rows
+from storage.mysql_link import BEGIN, COMMIT, ROLLBACK, Link, MysqlPool
 from storage.mysql_migrations import applied
 from storage.mysql_text import advanced, literal, packets, rendered, statements
+from storage.mysql_wire import Rows
 from storage.reads import Query
 from storage.schema import CORE
 from storage.store import (

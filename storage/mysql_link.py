@@ -3,20 +3,19 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiomysql
 from pymysql import err
-from pymysql.constants import ER, FIELD_TYPE
-from pymysql.converters import decoders
+from pymysql.constants import CR, ER
 
 from storage.faults import Clash, Contended, Unusable
+from storage.mysql_wire import QUIT, Answer, Rows, asked
 from storage.store import StoreDown
 from storage.urls import MysqlPlace
 
 T = TypeVar("T")
-Rows = list[tuple[Any, ...]]
 
 LOCK_WAIT_S = 3
 """How long a statement waits for another transaction's row lock, whole seconds; then the batch is tried again."""
@@ -87,26 +86,42 @@ def translated(error: err.MySQLError, place: MysqlPlace) -> Exception:
     return StoreDown(reason)
 
 
-def _number(text: str) -> int | float:
-    """A DECIMAL, as SUM() of whole numbers gives one, in the type that SQLite would answer."""
-    return float(text) if "." in text else int(text)
+class _Line(asyncio.Protocol):
+    """A connection that was admitted: one packet of statements and its answer after the other."""
 
+    def __init__(self) -> None:
+        self._answer = Answer()
+        self._whole: asyncio.Future[list[Rows]] | None = None
 
-_DECODERS = {**decoders, FIELD_TYPE.DECIMAL: _number, FIELD_TYPE.NEWDECIMAL: _number}
+    def expect(self) -> asyncio.Future[list[Rows]]:
+        """The answer to what is sent next."""
+        self._answer = Answer()
+        self._whole = asyncio.get_running_loop().create_future()
+        return self._whole
 
+    def data_received(self, data: bytes) -> None:
+        whole = self._whole
+        if whole is None or whole.done():
+            return  # the server says why it is about to close
+        try:
+            if self._answer.feed(data):
+                whole.set_result(self._answer.results)
+        except err.MySQLError as error:
+            whole.set_exception(error)
 
-class _QuietCursor(aiomysql.Cursor):  # type: ignore[misc]
-    """Does not fetch warnings: MySQL 8 has one for every VALUES() that MariaDB still needs."""
-
-    async def _show_warnings(self, conn: Any) -> None:
-        pass
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._whole is not None and not self._whole.done():
+            self._whole.set_exception(err.OperationalError(CR.CR_SERVER_LOST, f"lost during a query: {exc}"))
 
 
 class Link:
-    """One connection."""
+    """One connection. ``connection``: the driver's, which has been admitted and is idle; from now on it only closes."""
 
     def __init__(self, connection: Any, place: MysqlPlace) -> None:
         self._connection = connection
+        self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001 - it has no other door
+        self._line = _Line()
+        self._transport.set_protocol(self._line)
         self._place = place
         self.used = False
         """Whether it has answered before: then it may have died while it was idle."""
@@ -118,23 +133,24 @@ class Link:
             Clash, Unusable, Contended: the statement that failed had no effect, those behind it did not run.
             StoreDown: nothing is known; the connection is of no more use.
         """
+        if self._transport.is_closing():
+            raise StoreDown(f"{self._place}: the connection was lost while it was idle")
+        whole = self._line.expect()
+        self._transport.write(asked(packet))
         try:
-            async with self._connection.cursor(_QuietCursor) as cursor:
-                await cursor.execute(packet)
-                rows = [list(await cursor.fetchall())] if cursor.description else [[]]
-                while await cursor.nextset():
-                    rows.append(list(await cursor.fetchall()) if cursor.description else [])
+            rows = await whole
         except err.MySQLError as error:
             raise translated(error, self._place) from error
-        except OSError as error:
-            raise StoreDown(f"{self._place}: {error}") from error
+        except asyncio.CancelledError:
+            self.close()  # or the next packet would get this one's answer
+            raise
         self.used = True
         return rows
 
-    async def quit(self) -> None:
+    def quit(self) -> None:
         """Take leave of the server."""
-        with suppress(OSError, err.MySQLError):
-            await self._connection.ensure_closed()
+        self._transport.write(QUIT)
+        self._connection.close()
 
     def close(self) -> None:
         """Drop the connection without a word; the server rolls back."""
@@ -164,8 +180,6 @@ async def _connected(place: MysqlPlace, database: str | None) -> Link:
             db=database,
             charset="utf8mb4",
             autocommit=True,
-            conv=_DECODERS,
-            cursorclass=_QuietCursor,
         )
     except err.MySQLError as error:
         if error.args and error.args[0] == ER.BAD_DB_ERROR:
@@ -276,7 +290,7 @@ class MysqlPool:
         """Take leave of the server; connections still in use are dropped when they come back."""
         self._closed = True
         while self._idle:
-            await self._idle.pop().quit()
+            self._idle.pop().quit()
 
 
 class _Stale(StoreDown):

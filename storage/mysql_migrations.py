@@ -45,7 +45,7 @@ async def migrate_mysql(place: MysqlPlace, rooms: Mapping[str, Sequence[Migratio
             await _apply(link, step)
         return [step.name for step in todo]
     finally:
-        await link.quit()  # gives the lock back
+        link.quit()  # gives the lock back
 
 
 async def applied(link: Link) -> list[Applied]:
@@ -67,7 +67,7 @@ async def _create_database(place: MysqlPlace) -> None:
     except StoreDown:
         pass  # no right to create one: if it is missing too, connecting to it says so
     finally:
-        await link.quit()
+        link.quit()
 
 
 async def _apply(link: Link, step: Pending) -> None:

@@ -130,7 +130,7 @@ async def test_a_node_that_waits_too_long_for_another_to_migrate_says_so(
         with pytest.raises(StoreDown, match="another node has been migrating"):
             await migrate(mysql_url, {"gifts": [FIRST]})
     finally:
-        await other.quit()
+        other.quit()
 
 
 async def test_mysql_tables_compare_text_byte_by_byte(mysql_url: str) -> None:
