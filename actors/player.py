@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
-from actors.runtime import CALLER, Context, Feature, SessionRef
+from actors.runtime import CALLER, Context, Feature, SessionRef, TopicOpened
 from actors.standing import AccountBanned, standing
 from protocol import (
     DISPLAY_NAME_MAX,
@@ -106,12 +106,14 @@ class NameNotAllowed(GuildhallError):
 
 # What the gateway asks.
 class SessionOpened(Reply, tag="session.opened", frozen=True, kw_only=True):
-    """``session`` is the id to be known by: the resumed one's, or the one that was proposed."""
+    """``session`` is the id to be known by: the resumed one's, or the one that was proposed. ``inbox`` is where the
+    player's own topic stands, with what the rooms say; None from a node of an older release."""
 
     session: str
     name: str
     created: bool
     muted_until_ms: int = 0
+    inbox: TopicOpened | None = None
 
 
 class SessionOpen(Request[SessionOpened], tag="session.open", frozen=True, kw_only=True):
@@ -289,7 +291,13 @@ def open_session(ctx: Context, here: Sessions, msg: SessionOpen) -> SessionOpene
         ctx.close_session(oldest.ref, CloseCode.SIGNED_IN_ELSEWHERE, f"more than {MAX_SESSIONS} sessions")
     here.live[ref.session] = OpenSession(ref, hello_ms, msg.client)
     _share_rates(ctx, here, nodes, ref)
-    return SessionOpened(session=ref.session, name=who.name, created=created, muted_until_ms=stands.muted_until_ms)
+    return SessionOpened(
+        session=ref.session,
+        name=who.name,
+        created=created,
+        muted_until_ms=stands.muted_until_ms,
+        inbox=ctx.opened(),
+    )
 
 
 @sessions.handles(SessionClose, key="player", internal=True)

@@ -1,7 +1,7 @@
 """From ``hello`` to ``welcome``: who is it, which topics go on, from where.
 
-hello -> token -> player's actor (SessionOpen) -> own topic, announcements and every resumed one (TopicOpen) -> welcome
--> events
+hello -> token -> player's actor (SessionOpen), which says where the own topic stands -> every other resumed one, and
+announcements where this node does not know their place (TopicOpen) -> welcome -> events
 """
 
 from collections.abc import Callable
@@ -38,6 +38,11 @@ from server.node_limits import NodeLimits
 from server.session import Session
 
 log = structlog.get_logger()
+SESSION_BYTES, GENERATION_BYTES = (
+    12,
+    9,
+)  # random ones of the ids; three make four characters, so both come from one text
+SESSION_CHARS = SESSION_BYTES * 4 // 3
 KEPT_FOR_SURE = 5_000  # newest announcements that the log has surely kept; who is further behind starts from its mark
 
 
@@ -128,10 +133,12 @@ class _Opening:
         self._session = session
         self._hello = hello
         self._identity = identity
-        self._ref = SessionRef(token_urlsafe(12), welcomer.node, token_urlsafe(9))
+        ids = token_urlsafe(SESSION_BYTES + GENERATION_BYTES)
+        self._ref = SessionRef(ids[:SESSION_CHARS], welcomer.node, ids[SESSION_CHARS:])
         self._waiting = 0
         self._statuses: dict[str, TopicStatus] = {}
         self._follows: list[Follow] = []
+        self._held: list[Follow] = []
         self._state: dict[str, Any] = {}
         self._failed = False
 
@@ -162,23 +169,31 @@ class _Opening:
         self._welcomer.on_signed_in(session, self._ref)
         if not session.open:
             return  # it went away meanwhile; signing in has registered it, and closing has undone that
+        self._open_topics(opened.inbox)
+
+    def _open_topics(self, inbox: TopicOpened | None) -> None:
+        """Find out where each topic stands: most sign-ins know by now, and are welcomed at once."""
         own = f"player:{self._identity.player}"
         cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
         topics = {own: cursors.pop(own, None), ANNOUNCE: cursors.pop(ANNOUNCE, None), **cursors}
         self._waiting = len(topics)
+        known = ((own, inbox), (ANNOUNCE, self._announcements(topics[ANNOUNCE])))
+        for topic, opened in known:
+            if opened is not None:
+                self._waiting -= 1
+                self._take(topic, topics.pop(topic), opened)
+        if not topics:
+            self._welcome()
         for topic, cursor in topics.items():
-            if topic != ANNOUNCE or not self._knows_announcements(cursor):
-                session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
+            self._session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
 
-    def _knows_announcements(self, cursor: Cursor | None) -> bool:
-        """Whether this node can tell by itself where announcements stand; then it has been noted, and no actor that all
+    def _announcements(self, cursor: Cursor | None) -> TopicOpened | None:
+        """Where announcements stand, if this node can tell by itself; then it has been noted, and no actor that all
         sign-ins of a cluster would ask has to be asked."""
         here = self._welcomer.hub.place(ANNOUNCE)
         if here is None or (cursor is not None and (cursor[0] != here.epoch or cursor[1] > here.seq)):
-            return False
-        opened = TopicOpened(epoch=here.epoch, seq=here.seq, floor=max(1, here.seq - KEPT_FOR_SURE))
-        self._topic_opened(ANNOUNCE, cursor, Answer(opened))
-        return True
+            return None
+        return TopicOpened(epoch=here.epoch, seq=here.seq, floor=max(1, here.seq - KEPT_FOR_SURE))
 
     def _topic_opened(self, topic: str, cursor: Cursor | None, answer: Answer) -> None:
         self._waiting -= 1
@@ -192,7 +207,7 @@ class _Opening:
         if self._waiting == 0:
             if not self._failed:
                 self._welcome()
-            for follow in self._follows:
+            for follow in self._held:
                 self._welcomer.hub.let_go(follow)
 
     def _take(self, topic: str, cursor: Cursor | None, opened: TopicOpened) -> None:
@@ -204,8 +219,10 @@ class _Opening:
                 status, after = "resumed", cursor[1]
         self._statuses[topic] = TopicStatus(epoch=opened.epoch, seq=opened.seq, status=status)
         follow = Follow(topic, opened.epoch, opened.seq, after, durable=True)
-        self._welcomer.hub.hold(follow)
         self._follows.append(follow)
+        if self._waiting:  # else the welcome comes in this same turn of the loop
+            self._welcomer.hub.hold(follow)
+            self._held.append(follow)
         if opened.state is not None:
             self._state = opened.state
 
@@ -215,15 +232,12 @@ class _Opening:
         status = self._statuses[ANNOUNCE]
         kept = to_builtins(self._state[announced.name])
         seen = kept["seen"] if kept["epoch"] == status.epoch else 0
-        after = status.seq
         if status.status == "reset":
             live: Live = self._welcomer.replica(broadcasts)
             after = first_to_show(live, epoch=status.epoch, seen=seen, now_ms=self._welcomer.clock.now_ms())
-            after = min(after, status.seq)
-            self._statuses[ANNOUNCE] = structs.replace(status, seq=after)
-            self._follows = [
-                structs.replace(follow, after=after) if follow.topic == ANNOUNCE else follow for follow in self._follows
-            ]
+            if after < status.seq:
+                self._statuses[ANNOUNCE] = structs.replace(status, seq=after)
+                self._follows = [structs.replace(f, after=after) if f.topic == ANNOUNCE else f for f in self._follows]
         mark = self._session.announced
         mark.epoch, mark.seq = status.epoch, seen
 

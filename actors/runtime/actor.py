@@ -219,7 +219,6 @@ class Actor:
 
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
-        self.context.effects = []  # those of the last turn, which a topic's place would count once more
         said = {}
         for name, feature in self.kind.features.items():
             if feature.greets is not None:
@@ -313,5 +312,6 @@ class Actor:
             raise NotReadable(f"{player} may not follow {topic}")
         here = self.position_of(topic)
         self.context.now_ms = max(self.context.now_ms, now_ms)
+        self.context.effects = []  # those of the last turn, which a topic's place would count once more
         state = self.greetings() if request.greet else None
         return TopicOpened(re=request.id, epoch=here.epoch, seq=here.seq, floor=here.floor, state=state)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from msgspec import Struct
 
+from actors.runtime.access import TopicOpened
 from actors.runtime.aside import Aside, Settling
 from protocol.closing import CloseCode
 from protocol.errors import Defect, GuildhallError
@@ -197,6 +198,10 @@ class ActorView(Protocol):
         """See ``Context.stamp``."""
         ...
 
+    def greetings(self) -> dict[str, Any]:
+        """What the rooms say at sign-in, by room."""
+        ...
+
 
 class Context:
     """One for each activation, set anew for each turn."""
@@ -313,6 +318,12 @@ class Context:
             seq = self.position(topic).seq + 1
         self.effects.append(Publish(topic, event, ephemeral, ends))
         return seq
+
+    def opened(self) -> TopicOpened:
+        """Where this actor's own topic stands, and what the rooms say at sign-in, after this turn: for one who signs in
+        and may follow the topic. To be called when the turn has done all else; it must not publish."""
+        here = self.position(self.actor)
+        return TopicOpened(epoch=here.epoch, seq=here.seq, floor=here.floor, state=self._view.greetings())
 
     def position(self, topic: str) -> Position:
         """Where a durable topic of this actor stands, with what this turn has published."""

@@ -300,6 +300,18 @@ def shares(room: Room) -> list[tuple[str, int]]:
     return told
 
 
+def test_a_sign_in_is_answered_with_where_the_inbox_stands_and_what_the_rooms_say() -> None:
+    room = player()
+    sign_in(room, "s1", "g1")
+    room.ask(PlayerRename(id="r", name="Annabel"))
+
+    inbox = sign_in(room, "s2", "g2").inbox
+
+    assert inbox is not None
+    assert (inbox.epoch, inbox.seq, inbox.floor) == ("e1", 1, 1)
+    assert to_builtins(inbox.state) == {"profile": {"name": "Annabel"}, "standing": {"muted_until": 0}}
+
+
 def test_only_the_servers_own_parts_open_and_close_sessions() -> None:
     blueprint = Blueprint([profile, sessions])
 
