@@ -1,5 +1,7 @@
 """Turns the runtime's events into numbers: the metrics' half of the observer."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from actors.runtime.meters import Meters
@@ -33,12 +35,12 @@ class CountedBus(ScopedBus):
         self._meters.bus_dropped = self.dropped
         super().publish(channel, payload)
 
-    async def subscribe(self, channel: str, receive: Receive) -> None:
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
         def counted(payload: bytes) -> None:
             self._meters.bus_received += 1
             receive(payload)
 
-        await super().subscribe(channel, counted)
+        await super().subscribe_all(channels, counted)
 
 
 class MeterObserver:

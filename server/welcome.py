@@ -38,10 +38,7 @@ from server.node_limits import NodeLimits
 from server.session import Session
 
 log = structlog.get_logger()
-SESSION_BYTES, GENERATION_BYTES = (
-    12,
-    9,
-)  # random ones of the ids; three make four characters, so both come from one text
+SESSION_BYTES, GENERATION_BYTES = 12, 9  # random, of the ids; three make four characters, so one text can be cut in two
 SESSION_CHARS = SESSION_BYTES * 4 // 3
 KEPT_FOR_SURE = 5_000  # newest announcements that the log has surely kept; who is further behind starts from its mark
 

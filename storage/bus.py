@@ -3,7 +3,7 @@
 What must not be lost is not trusted to the bus: events have a ``seq`` and a table behind them, asks have an op id.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Receive = Callable[[bytes], None]
@@ -27,6 +27,10 @@ class Bus(Protocol):
 
         While the bus is away this waits; the subscription outlives reconnects.
         """
+        ...
+
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
+        """``subscribe`` to each of the channels, with one receiver; many cost little more than one."""
         ...
 
     async def unsubscribe(self, channel: str) -> None:

@@ -5,7 +5,7 @@ ever lost, and ``on_gap`` notices are never called.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -79,10 +79,14 @@ class LocalBus:
             self._hub.publish(channel, payload)
 
     async def subscribe(self, channel: str, receive: Receive) -> None:
+        await self.subscribe_all((channel,), receive)
+
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
         if self._closed:
             raise RuntimeError("the bus is closed")
-        self._channels.add(channel)
-        self._hub.receivers.setdefault(channel, {})[self._number] = receive
+        for channel in channels:
+            self._channels.add(channel)
+            self._hub.receivers.setdefault(channel, {})[self._number] = receive
 
     async def unsubscribe(self, channel: str) -> None:
         if channel in self._channels:

@@ -103,16 +103,22 @@ class RedisBus:
         self._sent.clear()
 
     async def subscribe(self, channel: str, receive: Receive) -> None:
+        await self.subscribe_all((channel,), receive)
+
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
         if self._closed:
             raise RuntimeError("the bus is closed")
-        name = self._name(channel)
-        self._subscriptions.want(name, receive)
+        names = [self._name(channel) for channel in channels]
+        for name in names:
+            self._subscriptions.want(name, receive)
         self._changed.set()
         try:
-            await self._subscriptions.confirmed(name)
+            for name in reversed(names):  # Redis answers in order: after the last one there is seldom more to wait for
+                await self._subscriptions.confirmed(name)
         except asyncio.CancelledError:
-            if self._subscriptions.receivers.get(name) is receive:
-                self._forget(name)
+            for name in names:
+                if self._subscriptions.receivers.get(name) is receive:
+                    self._forget(name)
             raise
 
     async def unsubscribe(self, channel: str) -> None:

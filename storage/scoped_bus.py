@@ -1,6 +1,6 @@
 """Several clusters on one Redis: each hears only its own channels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from storage.bus import Bus, Receive
 
@@ -16,7 +16,10 @@ class ScopedBus:
         self._bus.publish(self._prefix + channel, payload)
 
     async def subscribe(self, channel: str, receive: Receive) -> None:
-        await self._bus.subscribe(self._prefix + channel, receive)
+        await self.subscribe_all((channel,), receive)
+
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
+        await self._bus.subscribe_all([self._prefix + channel for channel in channels], receive)
 
     async def unsubscribe(self, channel: str) -> None:
         await self._bus.unsubscribe(self._prefix + channel)

@@ -286,10 +286,7 @@ class Hub:
             for topic in [topic for topic in changed if topic not in self._streams]:
                 await self._bus.unsubscribe(topic_channel(topic))
             wanted = [stream for topic in changed if (stream := self._streams.get(topic))]
-            async with asyncio.TaskGroup() as subscribing:
-                for stream in wanted:
-                    channel = topic_channel(stream.topic)
-                    subscribing.create_task(self._bus.subscribe(channel, self._receive), name=channel)
+            await self._bus.subscribe_all([topic_channel(stream.topic) for stream in wanted], self._receive)
             if not self._alone():
                 await self._look_for_missed([s for s in wanted if s.durable])
 

@@ -108,6 +108,21 @@ async def test_many_may_subscribe_at_once(nodes: Nodes) -> None:
             tasks.create_task(subscribe_and_hear(n))
 
 
+async def test_once_many_channels_are_subscribed_to_nothing_is_missed_on_any(nodes: Nodes) -> None:
+    ear = Ear()
+    channels = [f"player:{n}" for n in range(2_500)]  # more than one SUBSCRIBE holds
+    await nodes.there.subscribe_all(channels, ear)
+
+    for channel in channels:
+        nodes.here.publish(channel, channel.encode())
+
+    assert sorted(await ear.heard(2_500)) == sorted(channel.encode() for channel in channels)
+
+
+async def test_subscribing_to_no_channels_is_done_at_once(nodes: Nodes) -> None:
+    await nodes.there.subscribe_all([], Ear())
+
+
 async def test_nothing_is_heard_after_unsubscribe(nodes: Nodes) -> None:
     ear, last = Ear(), Ear()
     await nodes.there.subscribe("guild:42", ear)

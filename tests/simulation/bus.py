@@ -5,6 +5,7 @@ they are lost, doubled or late. A node whose connection is ``cut`` neither sends
 """
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 from msgspec import Struct
@@ -76,13 +77,13 @@ class SimulatedBusLink(BusLink):
         self._back = asyncio.Event()
         self._back.set()
 
-    async def subscribe(self, channel: str, receive: Receive) -> None:
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
         while True:
             await self._back.wait()
             await asyncio.sleep(0.0005 + self._random.random() * 0.004)
             if not self.cut:
                 break
-        await super().subscribe(channel, receive)
+        await super().subscribe_all(channels, receive)
 
     async def unsubscribe(self, channel: str) -> None:
         await asyncio.sleep(self._random.random() * 0.002)

@@ -55,12 +55,12 @@ class BusLink(LocalBus):
         for _ in range(self.fate(channel, payload)):
             super().publish(channel, payload)
 
-    async def subscribe(self, channel: str, receive: Receive) -> None:
+    async def subscribe_all(self, channels: Sequence[str], receive: Receive) -> None:
         def heard(payload: bytes) -> None:
             if not self.cut:
                 receive(payload)
 
-        await super().subscribe(channel, heard)
+        await super().subscribe_all(channels, heard)
 
     def on_gap(self, notice: Callable[[], None]) -> None:
         self._notices.append(notice)
