@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.http11 import MAX_NUM_HEADERS, Response
+from websockets.utils import accept_key
 
 from protocol import Wire
 from server.acceptor import Arrival
@@ -183,6 +184,16 @@ def test_what_is_plain_is_granted_word_for_word_as_by_websockets() -> None:
 
         assert bytes(cast("bytes", answer[0])).startswith(b"HTTP/1.1 101 Switching Protocols\r\nDate:\r\nUpgrade:")
         assert same(request, compression=False)
+
+
+def test_each_key_is_answered_by_its_own_though_all_else_is_the_same() -> None:
+    for key in (KEY, "AAAAAAAAAAAAAAAAAAAAAA==", "x3JJHMbDL1EzLkh9GBhXDw==", KEY):
+        fields = [field.replace(KEY, key) for field in NET]
+        upgrade = plain_upgrade(written(fields), compression=False)
+
+        assert upgrade is not None
+        assert f"Sec-WebSocket-Accept: {accept_key(key)}\r\n".encode() in upgrade.granted(0.0)
+        assert same(written(fields), compression=False)
 
 
 def test_the_answer_has_the_date_of_that_second(monkeypatch: pytest.MonkeyPatch) -> None:
