@@ -290,8 +290,7 @@ class Session:
 
     def deliver_and_follow(self, re: str, reply: Reply | None, follows: Sequence[Follow | Unfollow]) -> None:
         """Send a reply, then what each topic has after it; nothing of the topics comes before the reply."""
-        more = {follow.topic for follow in follows if isinstance(follow, Follow)}
-        if len(self.topics | more) > TOPICS:
+        if len(self.topics) + len(follows) > TOPICS and self._too_many(follows):
             self.refuse(TooManyTopics(f"at most {TOPICS} topics a session"), re)
             return
         if reply is not None:
@@ -303,6 +302,10 @@ class Session:
                 self._hub.follow(self, follow)
             else:
                 self._hub.unfollow(self, follow.topic)
+
+    def _too_many(self, follows: Sequence[Follow | Unfollow]) -> bool:
+        """Whether they are more topics than one session may follow, with those that it follows already."""
+        return len(self.topics | {follow.topic for follow in follows if isinstance(follow, Follow)}) > TOPICS
 
     @property
     def behind(self) -> bool:

@@ -220,10 +220,9 @@ class Actor:
     def greetings(self) -> dict[str, Any]:
         """What the rooms say at sign-in, by room."""
         said = {}
-        for name, feature in self.kind.features.items():
-            if feature.greets is not None:
-                slot = self._slots.get(name)
-                said[name] = feature.greets(self.context, slot.state if slot is not None else feature.state())
+        for feature, greet in self.kind.greeters:
+            slot = self._slots.get(feature.name)
+            said[feature.name] = greet(self.context, slot.state if slot is not None else feature.state())
         return said
 
     def states(self) -> dict[str, Struct]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from actors.runtime.access import TopicOpen
-from actors.runtime.feature import Address, Call, Feature, Fetch, Render, Turn
+from actors.runtime.feature import Address, Call, Feature, Fetch, Greet, Render, Turn
 from actors.runtime.replicas import ReplicaOf
 from actors.runtime.tickets import Ticket
 from protocol import Message, Request, Tell, tag_of
@@ -23,6 +23,8 @@ class Kind:
         self.turns: dict[type[Message], Turn] = {}
         self.topics: dict[str, Feature[Any]] = {}
         """Topic prefix, or a topic with a name of its own, to the feature that decides who may read it."""
+        self.greeters: list[tuple[Feature[Any], Greet]] = []
+        """The rooms that say something at a sign-in, and what says it."""
         self.named: dict[str, str] = {}
         """Topics with a name of their own, to the actor of this kind that publishes them."""
 
@@ -34,6 +36,8 @@ class Kind:
         """
         if feature.kinds:
             _put(self.features, feature.name, feature)
+            if feature.greets is not None:
+                self.greeters.append((feature, feature.greets))
         for prefix in feature.topics:
             _put(self.topics, prefix, feature)
         self.named.update({t: actor for t, actor in feature.named.items() if actor.partition(":")[0] == self.name})

@@ -37,6 +37,9 @@ Call = Callable[[Any, Any], Awaitable[Tell | None]]
 Render = Callable[[Any, str, int], Event]
 """(stored event, a reader's locale, now in ms) to the event that this reader gets, with the same topic, seq and at."""
 
+Greet = Callable[[Any, Any], Struct]
+"""(context, slice) to what the room says at a sign-in."""
+
 CALLER = "@caller"
 """As ``key``: the caller's own actor."""
 EVERY_KIND: Sequence[str] = ()
