@@ -25,6 +25,7 @@ BACKLOG = 4096  # sockets that the kernel keeps for us while we are busy; a stor
 AT_ONCE = 4  # connections taken in a turn of the loop: some 2 ms of work until they are signed in
 OUT_OF_FILES_S = 1.0  # until it is tried again when the process has no file descriptor left
 ENTRY_S = 5.0  # for PROXY header and TLS handshake together
+KERNEL_BYTES = 131_072  # that the kernel holds for a slow reader (it doubles this); by itself it would take 4 MB
 TLS_WRITE_BYTES = 65_536  # that wait for TLS before the reader is called slow, as without TLS; the default is 512 KiB
 
 
@@ -95,6 +96,7 @@ class Acceptor:
             self._listeners.append(listener)
             listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)  # those that it accepts inherit it
             if self._entrance.share:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:

@@ -15,7 +15,6 @@ No task and no queue for a connection; what is written here is bounded by whoeve
 
 import asyncio
 import logging
-import socket
 from typing import Protocol, cast
 
 import structlog
@@ -36,7 +35,6 @@ except ImportError:  # no C extension for this machine
 
 log = structlog.get_logger()
 HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
-KERNEL_BYTES = 131_072  # that the kernel holds for a slow reader (it doubles this); by itself it would take 4 MB
 BEHIND_BYTES = 4_096  # that the kernel has not taken; past that a session is behind and counted with all that are
 CLOSING_S = 2.0  # for the peer to answer a close frame; then the socket is cut
 LATE_BYTES = 16_384  # read from a peer that has been told to go; past that it may shout, nobody listens
@@ -164,9 +162,6 @@ class Connection(asyncio.Protocol):
             return
         self._admitted = True
         transport.set_write_buffer_limits(high=BEHIND_BYTES)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self._timer = self._loop.call_later(HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:

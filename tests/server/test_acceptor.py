@@ -83,6 +83,14 @@ async def test_a_guest_is_heard_without_delay(door: Acceptor, inside: list[Guest
     await writer.wait_closed()
 
 
+async def test_the_kernel_holds_little_for_a_guest_who_reads_slowly(door: Acceptor, inside: list[Guest]) -> None:
+    with closing(knock(door)):
+        await turns(inside, 1)
+        taken = inside[0].transport.get_extra_info("socket")
+
+        assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * acceptor.KERNEL_BYTES
+
+
 async def test_a_process_without_a_file_descriptor_left_tries_again(door: Acceptor, inside: list[Guest]) -> None:
     with closing(knock(door)) as guest, mock.patch.object(acceptor, "OUT_OF_FILES_S", 0.01):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
