@@ -7,6 +7,7 @@ announcements) is also a row of the table ``players``; a sign-in writes it where
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -334,6 +335,7 @@ def note_guild(ctx: Context, guild: str | None) -> None:
     _write_down(ctx, guild=guild or "")
 
 
+@lru_cache(maxsize=1024)  # a game has few versions out, and each sign-in of a day names one
 def app_order(version: str) -> int:
     """A number that orders versions as ``1.4.2``: three parts, each up to 99,999; 0 for what has no such form."""
     parts = _VERSION.fullmatch(version)

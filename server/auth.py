@@ -200,7 +200,7 @@ def _kid_of(token: str) -> str | None:
 def _is_time(value: Any) -> bool:
     """Seconds since the epoch that a clock can show; json takes NaN and 1e400, and true is a number
     to Python."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e11
+    return (type(value) is int or type(value) is float) and 0 <= value < 1e11
 
 
 def _clean_name(name: Any) -> str | None:

@@ -22,6 +22,9 @@ _PARTS = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _STANDARD = bytes.maketrans(b"-_", b"+/")  # base64url to base64 (RFC 4648, section 5)
 
 
+_read = json.JSONDecoder().raw_decode  # with what PyJWT reads claims: two that differ about them are a hole
+
+
 class _Header(Struct, forbid_unknown_fields=True):
     """Of a plain token; nothing in it changes how the rest is to be read (RFC 7515, section 4.1)."""
 
@@ -52,11 +55,8 @@ class PlainToken(Struct, frozen=True):
             return None
         if not jwt.get_algorithm_by_name(key.alg).verify(self.signed, key.public, self.signature):
             raise NotAuthenticated
-        try:
-            claims = json.loads(self.claims.decode())  # with what PyJWT reads it: two that differ about it are a hole
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(claims, dict) or not isinstance(claims.get("sub"), str) or claims.get("exp") is None:
+        claims = _object(self.claims)
+        if claims is None or not isinstance(claims.get("sub"), str) or claims.get("exp") is None:
             return None
         fits = (issuer is None or claims.get("iss") == issuer) and (audience is None or claims.get("aud") == audience)
         return claims if fits else None
@@ -73,6 +73,16 @@ def plain_token(token: str) -> PlainToken | None:
     except ValueError:
         return None
     return PlainToken(said.alg, said.kid, token[: found.end(2)].encode(), claims, signature)
+
+
+def _object(part: bytes) -> dict[str, Any] | None:
+    """The JSON object that a part is; None where it is something else, or has blanks around it."""
+    try:
+        text = part.decode()
+        found, end = _read(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and end == len(text) else None
 
 
 def _decoded(part: bytes) -> bytes:

@@ -107,6 +107,11 @@ def test_names_that_look_different_do_not(one: str, other: str) -> None:
     assert skeleton(one) != skeleton(other)
 
 
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=DISPLAY_NAME_MAX))
+def test_a_name_of_ascii_has_the_skeleton_of_its_full_width_form(name: str) -> None:
+    assert skeleton(name) == skeleton("".join(chr(ord(c) + 0xFEE0) for c in name))
+
+
 def test_a_skeleton_does_not_depend_on_case_in_any_script() -> None:
     for name in ("Нина", "Ὀδυσσεύς", "Łukasz", "Straße", "Երևան", "ΜΑΡΙΑ"):
         assert skeleton(name.upper()) == skeleton(name.lower()) == skeleton(name)

@@ -164,6 +164,14 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
+@pytest.mark.parametrize("wrap", [b"%b}", b"%b{}", b"%b\n", b" %b", b"\xef\xbb\xbf%b", b"[%b]", b"%b\0"])
+def test_claims_with_anything_around_them_are_left_to_pyjwt(wrap: bytes) -> None:
+    header, said = b'{"alg":"HS256","kid":"h"}', json.dumps({"sub": "ann", "exp": NOW + 60}).encode()
+
+    assert plainly(signed(header, said), KEYS["h"], None, None) is not None
+    assert plainly(signed(header, wrap % said), KEYS["h"], None, None) is None
+
+
 @pytest.mark.parametrize("secret", [public_pem(rsa_key()), '{"kty": "oct", "k": "' + "A" * 40 + '"}'])
 def test_a_public_key_is_no_secret(secret: str) -> None:
     """PyJWT refuses every token with such a secret; who has set it is told at the start."""
