@@ -171,18 +171,18 @@ class _Opening:
     def _open_topics(self, inbox: TopicOpened | None) -> None:
         """Find out where each topic stands: most sign-ins know by now, and are welcomed at once."""
         own = f"player:{self._identity.player}"
-        cursors: dict[str, Cursor] = dict(self._hello.resume.cursors) if self._hello.resume else {}
-        topics = {own: cursors.pop(own, None), ANNOUNCE: cursors.pop(ANNOUNCE, None), **cursors}
-        self._waiting = len(topics)
-        known = ((own, inbox), (ANNOUNCE, self._announcements(topics[ANNOUNCE])))
-        for topic, opened in known:
+        resume = self._hello.resume
+        cursors: dict[str, Cursor | None] = {own: None, ANNOUNCE: None, **(resume.cursors if resume else {})}
+        known = {own: inbox, ANNOUNCE: self._announcements(cursors[ANNOUNCE])}
+        unknown = [topic for topic in cursors if known.get(topic) is None]
+        self._waiting = len(unknown)
+        for topic, opened in known.items():
             if opened is not None:
-                self._waiting -= 1
-                self._take(topic, topics.pop(topic), opened)
-        if not topics:
+                self._take(topic, cursors[topic], opened)
+        if not unknown:
             self._welcome()
-        for topic, cursor in topics.items():
-            self._session.open_topic(topic, partial(self._topic_opened, topic, cursor), greet=topic == own)
+        for topic in unknown:
+            self._session.open_topic(topic, partial(self._topic_opened, topic, cursors[topic]), greet=topic == own)
 
     def _announcements(self, cursor: Cursor | None) -> TopicOpened | None:
         """Where announcements stand, if this node can tell by itself; then it has been noted, and no actor that all

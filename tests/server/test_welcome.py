@@ -85,3 +85,15 @@ async def test_a_player_whose_actor_is_on_a_node_of_an_older_release_is_told_the
     (theirs,) = await welcomed(home)
 
     assert {**theirs, "session": ""} == {**ours, "session": ""}
+
+
+@pytest.mark.parametrize("cursors", [{}, {"guild:1": ["e", 1]}], ids=["own topics", "one more"])
+async def test_a_player_who_leaves_leaves_no_topic_behind(home: House, cursors: dict[str, Any]) -> None:
+    guest = await home.guest("ann", resume={"session": "gone", "cursors": cursors})
+    hub = home.member.node.hub
+    assert hub.place("player:ann") is not None
+
+    guest.line.end()
+    await settle()
+
+    assert hub.place("player:ann") is None
