@@ -49,11 +49,13 @@ def open_slots(kind: Kind, rows: Mapping[str, SliceRow]) -> dict[str, Slot]:
         NewerSchema: a slice has a higher schema number than this build can read.
         msgspec.MsgspecError: a slice cannot be read.
     """
-    return {
-        name: _load(feature, rows[name])
-        for name, feature in kind.features.items()
-        if name in rows and kind.name not in feature.transient
-    }
+    known = kind.features
+    return {name: _load(known[name], row) for name, row in rows.items() if name in known and not _passes(kind, name)}
+
+
+def _passes(kind: Kind, name: str) -> bool:
+    """Whether the slice is never saved for this kind; a row of it is of an older release."""
+    return kind.name in kind.features[name].transient
 
 
 def new_slot(kind: Kind, feature: Feature[Any]) -> Slot:
