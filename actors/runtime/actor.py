@@ -255,17 +255,13 @@ class Actor:
         if ctx.effects:
             ctx.effects = []
         self._used = False
-        slot = self._slots.get(turn.feature.name) or self._slot(turn.feature)
-        before = self._photo() if self._tools.verify else None
-        try:
-            given = turn.run(ctx, slot.state, message)
-        except GuildhallError:
-            if before is not None and self._photo() != before:
-                raise Changed(f"{turn.message.__name__} refused after it had changed something") from None
-            raise
-        if before is not None and not turn.writes and not self._used and self._photo() != before:
-            raise Changed(f"{turn.message.__name__} is declared writes=False and changed its slice")
-        if isinstance(given, Ticket):
+        slot = self._slots.get(turn.feature.name)
+        if slot is None:
+            slot = self._slot(turn.feature)
+        given = self._verified(turn, slot, message) if self._tools.verify else turn.run(ctx, slot.state, message)
+        if type(given) is turn.reply:  # isinstance() with a struct's type that it is not takes 0.13 µs
+            ran = Ran(given)
+        elif isinstance(given, Ticket):
             ran = Ran(ticket=given)
         else:
             ran = Ran(deferred=True) if given is DEFERRED else Ran(given)
@@ -277,6 +273,23 @@ class Actor:
         if ctx.effects:
             self.draft.apply(ctx, ran)
         return ran
+
+    def _verified(self, turn: Turn, slot: Slot, message: Any) -> Any:
+        """Run the turn's function.
+
+        Raises:
+            Changed: it has changed what it must not.
+        """
+        before = self._photo()
+        try:
+            given = turn.run(self.context, slot.state, message)
+        except GuildhallError:
+            if self._photo() != before:
+                raise Changed(f"{turn.message.__name__} refused after it had changed something") from None
+            raise
+        if not turn.writes and not self._used and self._photo() != before:
+            raise Changed(f"{turn.message.__name__} is declared writes=False and changed its slice")
+        return given
 
     def _photo(self) -> dict[str, bytes]:
         return {name: _encode(state) for name, state in self.states().items()}
