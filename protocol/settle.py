@@ -200,11 +200,14 @@ def _text(make: Callable[[str], str], node: inspect.Type, path: str) -> Fix:
 
 def _each_field(fixes: list[tuple[str, Fix]]) -> Fix:
     def fix(value: Struct) -> Struct:
-        changed = {}
+        changed = None
         for name, settle in fixes:
             old = getattr(value, name)
+            if old is None:
+                continue  # there is nothing to do about it, and most optional fields are not sent
             new = settle(old)
             if new is not old:
+                changed = changed or {}
                 changed[name] = new
         return structs.replace(value, **changed) if changed else value
 

@@ -38,6 +38,7 @@ HANDSHAKE_S = 5.0  # for the whole upgrade request to arrive
 BEHIND_BYTES = 4_096  # that the kernel has not taken; past that a session is behind and counted with all that are
 CLOSING_S = 2.0  # for the peer to answer a close frame; then the socket is cut
 LATE_BYTES = 16_384  # read from a peer that has been told to go; past that it may shout, nobody listens
+SHORT_HEADER = 6  # bytes before a masked payload of less than MEDIUM
 HEADER_BYTES = 14  # of a frame, at most (RFC 6455, section 5.2)
 END_OF_REQUEST = b"\r\n\r\n"
 _QUIET = logging.getLogger("guildhall.websockets")
@@ -165,6 +166,12 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:
+        size = len(data) - SHORT_HEADER
+        short = 0 <= size < MEDIUM and data[0] == _BINARY and data[1] == MASKED + size
+        if short and self._peer is not None and self.open and self._partial is None and self._fragments is None:
+            # One short message and nothing else, as nearly always: `_frames` would do the same, in twice the time.
+            self._peer.message(apply_mask(data[SHORT_HEADER:], data[2:SHORT_HEADER]), binary=True)
+            return
         if self._request_tail is not None:
             data = self._request(self._request_tail, data)
         if self._partial is not None:

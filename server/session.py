@@ -234,11 +234,8 @@ class Session:
             self._sync(cast("TopicSync", request))
         else:
             assert self.caller is not None
-            re = request.id
-            if self._options.log_requests:
-                self._router.ask(request, self.caller, partial(self._deliver_and_log, request, now))
-            else:
-                self._router.ask(request, self.caller, lambda answer: self._deliver(re, answer))
+            deliver = partial(self._deliver_and_log, request, now) if self._options.log_requests else self._deliver
+            self._router.ask(request, self.caller, deliver)
 
     def go_online(self, early: list[Request[Any]]) -> None:
         """The welcome is on its way: mind the heartbeat, and run what came before it."""
@@ -251,9 +248,9 @@ class Session:
             self._request(request, now)
 
     # Out.
-    def _deliver(self, re: str, answer: Answer) -> None:
+    def _deliver(self, answer: Answer) -> None:
         """The answer to a request: safe to be seen. What it follows starts right after it."""
-        reply = answer.reply
+        re, reply = answer.re, answer.reply
         if answer.error is not None:
             self.refuse(answer.error, re)
         elif answer.ticket is not None:
@@ -270,8 +267,8 @@ class Session:
             self._hub.hold(follow)
 
         def redeemed(answer: Answer) -> None:
-            answer.follows = follows if answer.error is None else ()
-            self._deliver(re, answer)
+            answer.re, answer.follows = re, follows if answer.error is None else ()
+            self._deliver(answer)
             for follow in held:
                 self._hub.let_go(follow)
 
@@ -286,7 +283,7 @@ class Session:
             outcome=answer.error.code if answer.error else "ok",
             took_ms=round((self._monotonic() - started) * 1000, 2),
         )
-        self._deliver(request.id, answer)
+        self._deliver(answer)
 
     def deliver_and_follow(self, re: str, reply: Reply | None, follows: Sequence[Follow | Unfollow]) -> None:
         """Send a reply, then what each topic has after it; nothing of the topics comes before the reply."""
@@ -407,7 +404,7 @@ class Session:
             return
         self._asked += 1
         request = TopicOpen(id=f"o{self._asked}", topic=topic, greet=greet)
-        self._router.ask_actor(self._router.actor_of(topic), request, self.caller, deliver)
+        self._router.ask(request, self.caller, deliver, self._router.actor_of(topic))
 
     def _synced(self, request: TopicSync, answer: Answer) -> None:
         if answer.error is not None:

@@ -4,6 +4,7 @@ A room declares with ``Feature``, its turns get a ``Context``; ``Node`` puts a n
 """
 
 from actors.runtime.access import NotReadable, TopicOpen, TopicOpened
+from actors.runtime.answer import Answer
 from actors.runtime.aside import GiveUp, Lifting, TryAgain, type_of
 from actors.runtime.blueprint import Blueprint
 from actors.runtime.clock import Clock, SystemClock
@@ -24,7 +25,6 @@ from actors.runtime.context import (
     Unfollow,
 )
 from actors.runtime.feature import CALLER, EVERY_KIND, Feature
-from actors.runtime.mailbox import Answer
 from actors.runtime.node import Node, NodeOptions, Outside
 from actors.runtime.reach import SERVER, Reach, ask
 from actors.runtime.tickets import EventTicket, FetchTicket, RowTicket, Ticket

@@ -14,11 +14,12 @@ from functools import partial
 import structlog
 
 from actors.runtime.actor import Actor, Changed
+from actors.runtime.answer import Answer, nobody
 from actors.runtime.aside import Lifting
 from actors.runtime.draft import Ran
 from actors.runtime.flight import Done, find_offender
 from actors.runtime.hosting import Hosting
-from actors.runtime.mailbox import CAPACITY, Answer, Asked, Envelope, Fired, Told, nobody
+from actors.runtime.mailbox import CAPACITY, Asked, Envelope, Fired, Told
 from actors.runtime.observer import Isolated, Lifted, SlowTurn, TurnRan
 from actors.runtime.refusals import Refusals
 from actors.runtime.shares import Shares
@@ -105,25 +106,29 @@ class Activation:
     def post(self, envelope: Envelope) -> None:
         """Take a message; refused at once when the mailbox is full, the actor is quarantined, or its tells do not get
         away. What other actors tell it is taken then, or two whose outboxes are full would wait for each other."""
-        if self.quarantined is not None and not _lifts(envelope):
-            envelope.finish(Answer(error=Quarantined(self.quarantined, retry_after_ms=5_000)))
-            return
-        if self._mailbox and len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
-            envelope.finish(Answer(error=Busy(f"{self.address} has too many messages waiting", retry_after_ms=250)))
-            return
-        if self.unheard >= OUTBOX and isinstance(envelope, Asked | Fired):
-            envelope.finish(
-                Answer(
-                    error=Busy(f"{self.address} has {self.unheard} tells that nobody has heard", retry_after_ms=1_000)
-                )
-            )
-            return
-        if self.quarantined is not None and isinstance(envelope, Asked):
-            self._lift(envelope)
+        mailbox = self._mailbox
+        if self.quarantined is not None or self.unheard >= OUTBOX or len(mailbox) * 2 >= self._capacity:
+            refusal = self._refusal_of(envelope)
+            if refusal is not None:
+                envelope.finish(Answer(error=refusal))
+                return
+            if self.quarantined is not None and isinstance(envelope, Asked):
+                self._lift(envelope)
+                mailbox = self._mailbox
         self.used = envelope.since
-        self._mailbox.append(envelope)
+        mailbox.append(envelope)
         if self.state is _ACTIVE and not self.queued:
             self._host.ready(self)
+
+    def _refusal_of(self, envelope: Envelope) -> GuildhallError | None:
+        """Why an actor that is in some trouble does not take a message; None where it does."""
+        if self.quarantined is not None and not _lifts(envelope):
+            return Quarantined(self.quarantined, retry_after_ms=5_000)
+        if len(self._mailbox) * 2 >= self._capacity and not self._has_room_for(envelope):
+            return Busy(f"{self.address} has too many messages waiting", retry_after_ms=250)
+        if self.unheard >= OUTBOX and isinstance(envelope, Asked | Fired):
+            return Busy(f"{self.address} has {self.unheard} tells that nobody has heard", retry_after_ms=1_000)
+        return None
 
     def _has_room_for(self, envelope: Envelope) -> bool:
         """Whether a mailbox that is half full takes one more of this sender."""
@@ -159,9 +164,7 @@ class Activation:
         more = False
         try:
             while mailbox and self.state is _ACTIVE and not self._broken:
-                if self._open and len(self._open) >= OPEN_TURNS:
-                    break
-                if self._careful and (self._open or self._flight is not None):
+                if (self._open or self._careful) and self._has_to_wait:
                     break
                 if budget == 0 or clock > until:
                     more = True
@@ -173,6 +176,11 @@ class Activation:
         finally:  # also where a receiver of answers has raised
             self.queued = more
         return clock
+
+    @property
+    def _has_to_wait(self) -> bool:
+        """Whether the next turn has to wait for a commit."""
+        return len(self._open) >= OPEN_TURNS or (self._careful and bool(self._open or self._flight is not None))
 
     def _turn(self, envelope: Envelope, now_ms: int, started: float) -> float:
         """Run one message; returns the monotonic time after it, which is when the next one starts."""
@@ -218,15 +226,14 @@ class Activation:
 
     def _settle(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
         """Release what came of a turn, or have it wait for the commits that it has seen."""
-        durable = False
-        if isinstance(result, Ran):
+        if type(result) is Ran:
             durable = result.durable
             if result.deferred:
                 assert isinstance(envelope, Asked)
                 self._waiters.add(envelope)
-        if not durable and envelope.noted and result is not None:
+        else:
             assert self.actor is not None
-            durable = not self.actor.draft.empty
+            durable = result is not None and envelope.noted and not self.actor.draft.empty
         if durable:
             self._open.append(Done(envelope, result))
             self._host.wake(self)
@@ -239,10 +246,7 @@ class Activation:
 
     # Out.
     def _release(self, envelope: Envelope, result: Ran | GuildhallError | None) -> None:
-        if result is None:
-            envelope.finish(Answer())
-            return
-        if not isinstance(result, Ran):
+        if type(result) is not Ran:
             envelope.finish(Answer(error=result))
             return
         if result.effects:
@@ -253,7 +257,7 @@ class Activation:
         if ticket is not None and ticket.kept:
             self._host.redeem(ticket, partial(self._redeemed, envelope))
         elif not result.deferred:
-            envelope.finish(Answer(result.reply, None, result.follows, ticket))
+            envelope.finish(result)
 
     def _redeemed(self, envelope: Envelope, answer: Answer) -> None:
         """What a kept ticket has come to: the op's reply from now on."""

@@ -1,11 +1,12 @@
 """What an actor's turns have changed and caused: ``Ran`` for one turn, ``Draft`` for all of them until the commit."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, final
 
 import msgspec
 from msgspec import Struct, structs
 
+from actors.runtime.answer import Answer
 from actors.runtime.aside import GiveUp, TryAgain
 from actors.runtime.blueprint import Kind
 from actors.runtime.context import (
@@ -52,12 +53,10 @@ class Published(Struct, frozen=True):
     """Seq of the older event that is not as it was from here on; 0: none."""
 
 
-class Ran(Struct, eq=False):
-    """What came of one turn."""
+@final
+class Ran(Answer, eq=False):
+    """What came of one turn: the answer to its message, and what else is to be let go with it."""
 
-    reply: Reply | None = None
-    ticket: Ticket | None = None
-    """Handed out in the place of a reply."""
     deferred: bool = False
     """Whether another turn gives the reply."""
     durable: bool = False
@@ -66,7 +65,6 @@ class Ran(Struct, eq=False):
     """Whether there is anything below; nearly all turns that only read have nothing."""
     events: Sequence[Published] = ()
     tells: Sequence[TellRow] = ()
-    follows: Sequence[Follow | Unfollow] = ()
     commands: Sequence[Command] = ()
     calls: Sequence[Tell] = ()
     answers: Sequence[tuple[OpRef, Reply]] = ()

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager
 import structlog
 from msgspec import structs
 
+from actors.runtime.answer import Answer
 from actors.runtime.clock import Clock
-from actors.runtime.mailbox import Answer
 from actors.runtime.membership import Change, Membership
 from actors.runtime.router import Router
 from protocol import Defect

@@ -57,6 +57,8 @@ class Turn(Struct, frozen=True):
     """False: the turn never changes its slice, whatever it publishes or tells; a test build verifies it."""
     keeps: bool = True
     """Whether its reply is kept under the op id: so for clients' requests, not for those of the server's own parts."""
+    reply: type[Reply] | None = None
+    """What a request's turn returns, unless it is a ticket or another turn replies; None for a tell."""
 
 
 class Route(Struct, frozen=True):
@@ -134,7 +136,7 @@ class Feature(Generic[S]):
         route_to = address or _by_field(self.kinds[0], key or CALLER)
 
         def declare(run: Callable[[Context, S, M], Any]) -> Callable[[Context, S, M], Any]:
-            turn = Turn(self, request, run, writes, keeps=not internal)
+            turn = Turn(self, request, run, writes, keeps=not internal, reply=reply_of(request))
             self.routes[request] = Route(turn, route_to, internal)  # type: ignore[index]
             return run
 
@@ -226,3 +228,12 @@ def _by_field(kind: str, key: str) -> Address:
     if key == CALLER:
         return lambda _request, caller: f"{kind}:{caller}"
     return lambda request, _caller: f"{kind}:{getattr(request, key)}"
+
+
+def reply_of(request: type[Message]) -> type[Reply]:
+    """The reply type that a request names: ``Request[ChatSent]`` names ``ChatSent``."""
+    for base in getattr(request, "__orig_bases__", ()):
+        for argument in getattr(base, "__args__", ()):
+            if isinstance(argument, type) and issubclass(argument, Reply):
+                return argument
+    raise TypeError(f"{request.__name__} names no reply")

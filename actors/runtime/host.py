@@ -12,13 +12,14 @@ from msgspec import Struct
 
 from actors.runtime.activation import Activation, State
 from actors.runtime.actor import Actor, Tools
+from actors.runtime.answer import Answer, Deliver
 from actors.runtime.backoff import Backoff
 from actors.runtime.blueprint import Blueprint, Kind
 from actors.runtime.clock import Clock
 from actors.runtime.commit import Committer
 from actors.runtime.draft import Ran
 from actors.runtime.held import Held
-from actors.runtime.mailbox import Answer, Deliver, Envelope
+from actors.runtime.mailbox import Envelope
 from actors.runtime.observer import Activated, Dropped, Observer, Passivated, StoreLost
 from actors.runtime.slices import NewerSchema
 from actors.runtime.tickets import Ticket

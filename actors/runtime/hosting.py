@@ -2,8 +2,9 @@
 
 from typing import Protocol, TypeVar
 
+from actors.runtime.answer import Deliver
 from actors.runtime.draft import Ran
-from actors.runtime.mailbox import Deliver, Envelope
+from actors.runtime.mailbox import Envelope
 from actors.runtime.observer import Observer
 from actors.runtime.tickets import Ticket
 

@@ -1,30 +1,16 @@
 """What waits in an actor's mailbox: an ask, a tell or a due timer, each knowing how to run and whom to answer."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from actors.runtime.actor import Actor
-from actors.runtime.context import Caller, Follow, Unfollow
+from actors.runtime.answer import Answer, Deliver
+from actors.runtime.context import Caller
 from actors.runtime.draft import Ran
-from actors.runtime.tickets import Ticket
-from protocol import GuildhallError, Reply, Request, Tell
+from protocol import GuildhallError, Request, Tell
 
 CAPACITY = 1024  # messages in one mailbox; about 0.1 s of turns, past that refusing beats queueing
-
-
-class Answer(Struct, eq=False):
-    """What became of a message: a reply, a ticket or an error, and what the asking session follows from now on."""
-
-    reply: Reply | None = None
-    error: GuildhallError | None = None
-    follows: Sequence[Follow | Unfollow] = ()
-    ticket: Ticket | None = None
-
-
-Deliver = Callable[[Answer], None]
-"""Called once, on the loop, when the answer is safe to be seen."""
 
 
 class Moves(Struct, kw_only=True, eq=False):
@@ -87,6 +73,12 @@ class Asked(Envelope, eq=False):
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         return actor.ask(self.request, self.caller, now_ms, self.lifted)
 
+    def finish(self, answer: Answer) -> None:
+        deliver, self.deliver = self.deliver, None
+        if deliver is not None:
+            answer.re = self.request.id
+            deliver(answer)
+
 
 class Told(Envelope, eq=False):
     """A tell of another actor, ``number`` in its sender's outbox."""
@@ -115,10 +107,6 @@ class Returned(Envelope, eq=False):
 
     def run(self, actor: Actor, now_ms: int) -> Ran | None:
         return actor.take(self.tell, now_ms)
-
-
-def nobody(_answer: Answer) -> None:
-    """Nobody waits for it."""
 
 
 class Fired(Envelope, eq=False):

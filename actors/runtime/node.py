@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.runtime.actor import Tools
+from actors.runtime.answer import Deliver, nobody
 from actors.runtime.backoff import Backoff
 from actors.runtime.blueprint import CALLER_PLACED, Blueprint
 from actors.runtime.clock import Clock
@@ -21,9 +22,10 @@ from actors.runtime.commit import Committer
 from actors.runtime.directory import Directory
 from actors.runtime.draft import Ran
 from actors.runtime.due import DuePoller
+from actors.runtime.feature import reply_of
 from actors.runtime.frames import Decoders
 from actors.runtime.host import Host, HostOptions
-from actors.runtime.mailbox import Deliver, Envelope, Returned, nobody
+from actors.runtime.mailbox import Envelope, Returned
 from actors.runtime.membership import Membership
 from actors.runtime.observer import Observer
 from actors.runtime.ops import Digest
@@ -34,7 +36,7 @@ from actors.runtime.replicas import Replicas
 from actors.runtime.router import Router, RouterOptions
 from actors.runtime.tickets import Ticket
 from actors.runtime.topics import Frame, Hub
-from protocol import ErrorReply, Event, Message, Reply, Tell
+from protocol import ErrorReply, Event, Reply, Tell
 from storage import Bus, NodeRow, Ranks, Snapshot, Store
 
 HEARD_S = 0.1  # until the other nodes have heard what this one announces, and looked
@@ -275,12 +277,3 @@ def make_decoders(blueprint: Blueprint) -> Decoders:
 
 def _union(types: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(Union[tuple(dict.fromkeys(types))])  # noqa: UP007 - a union of a computed list
-
-
-def reply_of(request: type[Message]) -> type[Reply]:
-    """The reply type that a request names: ``Request[ChatSent]`` names ``ChatSent``."""
-    for base in getattr(request, "__orig_bases__", ()):
-        for argument in getattr(base, "__args__", ()):
-            if isinstance(argument, type) and issubclass(argument, Reply):
-                return argument
-    raise TypeError(f"{request.__name__} names no reply")

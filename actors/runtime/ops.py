@@ -16,6 +16,7 @@ from storage import OPS_PER_PLAYER, OpRow
 
 Digest = Callable[[Request[Any]], bytes]
 _SEPARATORS = "-_.:/#"
+DIGITS = 15  # of an id's counter; an id with more has no place
 TICKET = b"\xc1"
 """Before a kept ticket's MessagePack, where else a reply's stands: the one byte that MessagePack never begins with."""
 
@@ -54,12 +55,13 @@ class Kept(Struct, eq=False):
 class OpWindow:
     """One player's ring of kept ops, oldest first, and what was pushed out of it."""
 
-    __slots__ = ("_floors", "count", "ops")
+    __slots__ = ("_floors", "_prefix", "count", "ops")
 
     def __init__(self, rows: Iterable[OpRow] = ()) -> None:
         self.ops: dict[str, Kept] = {}
         self.count = 0
         self._floors: dict[str, int] = {}
+        self._prefix = ""  # of the last id; the next one nearly always has the same
         for row in sorted(rows, key=lambda row: row.count):
             self.ops[row.op] = Kept(row.op, place_of(row.op), row.count, row.at_ms, row.reply, None, row.digest)
             self.count = row.count
@@ -75,6 +77,15 @@ class OpWindow:
             self._raise_floor(*oldest.place)
         return kept
 
+    def place(self, op: str) -> Place:
+        """``place_of``, in two thirds of the time where the last id had the same prefix."""
+        digits = op.removeprefix(self._prefix)
+        if digits != op and len(digits) <= DIGITS and digits.isascii() and digits.isdigit():
+            return self._prefix, int(digits)
+        place = place_of(op)
+        self._prefix = place[0]
+        return place
+
     def refuse_if_too_old(self, place: Place) -> None:
         """Raises TooOld for an id of the form prefix-counter that was pushed out of the ring, or is older still.
 
@@ -85,10 +96,16 @@ class OpWindow:
             raise TooOld(f"id {prefix}{counter} is older than this player's last {OPS_PER_PLAYER} requests here")
 
     def _raise_floor(self, prefix: str, counter: int) -> None:
-        if prefix and counter > self._floors.get(prefix, -1):
-            if len(self._floors) >= OPS_PER_PLAYER and prefix not in self._floors:
-                del self._floors[next(iter(self._floors))]
-            self._floors[prefix] = counter
+        floors = self._floors
+        floor = floors.get(prefix)
+        if floor is None:
+            if not prefix:
+                return
+            if len(floors) >= OPS_PER_PLAYER:
+                del floors[next(iter(floors))]
+        elif counter <= floor:
+            return
+        floors[prefix] = counter
 
     def _remember_what_was_pushed_out(self) -> None:
         for kept in self.ops.values():
@@ -101,6 +118,6 @@ def place_of(op: str) -> Place:
     """``("a1f3-", 17)`` of ``a1f3-17``; an empty prefix where the id has no such form."""
     prefix = op.rstrip("0123456789")
     digits = op[len(prefix) :]
-    if not prefix or prefix[-1] not in _SEPARATORS or not 0 < len(digits) <= 15:
+    if not prefix or prefix[-1] not in _SEPARATORS or not 0 < len(digits) <= DIGITS:
         return "", 0
     return intern(prefix), int(digits)  # many ids share it

@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 from msgspec import MsgspecError
 
+from actors.runtime.answer import Answer
 from actors.runtime.blueprint import Blueprint
-from actors.runtime.mailbox import Answer
 from actors.runtime.reach import Reach
 from actors.runtime.tickets import EventTicket, FetchTicket, RowTicket, Ticket
 from protocol import Busy, Defect, GuildhallError, Message, Tell, Unavailable

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from actors.runtime.answer import Answer, Deliver
 from actors.runtime.clock import Clock
 from actors.runtime.context import Caller, Follow, SliceOf
-from actors.runtime.mailbox import Answer, Deliver
 from actors.runtime.membership import Membership
 from actors.runtime.observer import Observer
 from actors.runtime.replicas import Replicas
@@ -29,8 +29,7 @@ SERVER = Caller("server:")
 class Asks(Protocol):
     """The node's router, as far as it is needed here."""
 
-    def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None: ...
-    def ask_actor(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver) -> None: ...
+    def ask(self, request: Request[Any], caller: Caller, deliver: Deliver, address: str = "") -> None: ...
     def redeem(self, ticket: Ticket, deliver: Deliver) -> None: ...
 
 
@@ -69,7 +68,7 @@ class Reach(Struct, frozen=True):
 
     async def ask_actor(self, address: str, request: Request[Any], caller: Caller = SERVER) -> Reply:
         """``ask``, where the actor is known."""
-        return await _reply(self.router, lambda deliver: self.router.ask_actor(address, request, caller, deliver))
+        return await _reply(self.router, lambda deliver: self.router.ask(request, caller, deliver, address))
 
     def replica(self, feature: SliceOf[Any]) -> Any:
         """As ``Context.replica``."""

@@ -15,11 +15,11 @@ from typing import Any
 import structlog
 from msgspec import MsgspecError
 
+from actors.runtime.answer import Answer
 from actors.runtime.aside import type_of
 from actors.runtime.backoff import Backoff
 from actors.runtime.clock import Clock
 from actors.runtime.host import Host
-from actors.runtime.mailbox import Answer
 from actors.runtime.router import Router
 from protocol import Defect, Invalid
 from storage import Snapshot, TellRow

@@ -1,7 +1,8 @@
 """Messages that came from another node: where they are answered, and told that their actor is not here."""
 
+from actors.runtime.answer import Answer
 from actors.runtime.frames import AnswerFrame, encode, node_channel, to_refusal
-from actors.runtime.mailbox import Answer, Asked, Envelope, Fired, Told
+from actors.runtime.mailbox import Asked, Envelope, Fired, Told
 from protocol import Moved
 from storage import Bus
 

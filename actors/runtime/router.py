@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from msgspec import MsgspecError, Struct
 
+from actors.runtime.answer import Answer, Deliver, nobody
 from actors.runtime.blueprint import CALLER_PLACED, Blueprint
 from actors.runtime.clock import Clock
 from actors.runtime.context import Caller, ClosePlayer, Command, MutePlayer, SessionRef
@@ -34,7 +35,7 @@ from actors.runtime.frames import (
     to_refusal,
 )
 from actors.runtime.host import Host
-from actors.runtime.mailbox import Answer, Asked, Deliver, Envelope, Fired, Returned, Told, nobody
+from actors.runtime.mailbox import Asked, Envelope, Fired, Returned, Told
 from actors.runtime.membership import Change, Membership
 from actors.runtime.queries import Queries
 from actors.runtime.remote import Remote, RemoteAsked, RemoteFired, RemoteTold, ReplyTo
@@ -129,16 +130,13 @@ class Router:
         return address.startswith(_CALLERS) and self._has_session(address[len(_CALLERS) :])
 
     # From this node.
-    def ask(self, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
-        """Run ``request`` on its actor, wherever that is; ``deliver`` is called once, after the commit.
+    def ask(self, request: Request[Any], caller: Caller, deliver: Deliver, address: str = "") -> None:
+        """Run ``request`` on its actor, wherever that is; ``deliver`` is called once, after the commit. ``address``
+        names another actor than that to which requests of this type go.
 
         Never raises: what is wrong with the request is delivered as an error.
         """
-        address = self._addresses[type(request)](request, caller.player)
-        self.ask_actor(address, request, caller, deliver)
-
-    def ask_actor(self, address: str, request: Request[Any], caller: Caller, deliver: Deliver) -> None:
-        """``ask``, where the caller knows the actor."""
+        address = address or self._addresses[type(request)](request, caller.player)
         now = self._monotonic()
         envelope = Asked(address, deliver, now, now + self._patience_s, request, caller)
         activation = self._host.find(address)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from actors.runtime.answer import Answer
 from actors.runtime.context import OpRef
-from actors.runtime.mailbox import Answer, Asked, Envelope
+from actors.runtime.mailbox import Asked, Envelope
 from protocol import Reply
 
 

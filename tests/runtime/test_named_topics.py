@@ -58,7 +58,7 @@ def texts(reader: Phone) -> list[str]:
 async def opened(member: Member, topic: str, player: str = "ann", actor: str = "press:main") -> Any:
     """What an actor says to who wants to follow."""
     heard = Heard()
-    member.node.router.ask_actor(actor, TopicOpen(id="o", topic=topic), Caller(player), heard.answers.append)
+    member.node.router.ask(TopicOpen(id="o", topic=topic), Caller(player), heard.answers.append, actor)
     await settle()
     return heard.reply
 

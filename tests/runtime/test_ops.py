@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors.runtime.ops import OpWindow, place_of
 from protocol import IdReused, TooOld
 from storage import OPS_PER_PLAYER
 from tests.runtime.rooms import Add, Get
@@ -87,3 +88,12 @@ async def test_the_window_survives_a_reload_and_a_takeover(cluster: Cluster, nor
     assert (await south.said(Add(id="a1-39"))).value == 39
     with pytest.raises(TooOld):
         await south.said(Add(id="a1-1"))
+
+
+@pytest.mark.parametrize("end", ["8", "007", "9" * 15, "9" * 16, "", "1\u0662", "\u00b2", "1_0", " 1", "1-2", "x8"])
+@pytest.mark.parametrize("prefix", ["a1-", "b/", "a1", ""])
+def test_an_ids_place_does_not_depend_on_what_came_before(prefix: str, end: str) -> None:
+    window = OpWindow()
+    window.place("a1-7")
+
+    assert window.place(prefix + end) == place_of(prefix + end)

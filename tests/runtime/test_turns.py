@@ -24,8 +24,8 @@ async def test_a_refusal_changes_nothing_and_is_not_kept(north: Member) -> None:
 
 async def test_a_request_that_the_kind_does_not_take_is_refused(north: Member) -> None:
     answers: list[Answer] = []
-    north.node.router.ask_actor("talk:t", Add(id="1"), Caller("ann"), answers.append)
-    north.node.router.ask_actor("nothing:t", Add(id="2"), Caller("ann"), answers.append)
+    north.node.router.ask(Add(id="1"), Caller("ann"), answers.append, "talk:t")
+    north.node.router.ask(Add(id="2"), Caller("ann"), answers.append, "nothing:t")
     await settle()
 
     assert [type(answer.error) for answer in answers] == [Invalid, Invalid]

@@ -273,6 +273,27 @@ def test_a_message_may_come_in_fragments_with_pings_between(line: Line) -> None:
     assert line.wall.written == b"\x8a\x01?"
 
 
+def test_a_packet_that_looks_like_a_short_message_may_be_the_rest_of_a_long_one(line: Line) -> None:
+    inner = frame(BINARY, b"not a message")
+    whole = frame(BINARY, b"x" * 20 + inner)
+    line.feed(whole[: -len(inner)])
+    line.feed(inner)
+    assert line.ear.messages == [b"x" * 20 + inner]
+
+
+def test_a_short_message_in_the_midst_of_a_fragmented_one_ends_the_connection(line: Line) -> None:
+    line.feed(frame(BINARY, b"one ", fin=False))
+    line.feed(frame(BINARY, b"not two"))
+    assert closed_with(line.wall) == 1002
+    assert not line.ear.messages
+
+
+def test_a_short_message_after_the_end_is_not_heard(line: Line) -> None:
+    line.connection.close(4000)
+    line.feed(frame(BINARY, b"late"))
+    assert not line.ear.messages
+
+
 def test_every_frame_that_ends_no_message_is_reported(line: Line) -> None:
     """The session counts them: who is alive (PROTOCOL.md, Session 3), and who sends too many."""
     line.feed(

@@ -16,7 +16,7 @@ from actors.broadcasts import AnnouncementMake, Audience
 from actors.leaderboards import BoardDefine, Definition
 from actors.mail import InboxDeliver
 from actors.runtime import SERVER, ask
-from actors.runtime.node import reply_of
+from actors.runtime.feature import reply_of
 from actors.staff import By
 from loadtest.history import Answered, Asked
 from protocol import GuildhallError, Reply, Request, refusal, tag_of

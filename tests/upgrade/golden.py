@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from actors.runtime import Ticket
-from actors.runtime.feature import Feature
-from actors.runtime.node import reply_of
+from actors.runtime.feature import Feature, reply_of
 from protocol import ErrorReply, Message, tag_of
 from server.features import FEATURES, blueprint
 from storage import Migration

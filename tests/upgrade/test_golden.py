@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.runtime.node import make_decoders, reply_of
+from actors.runtime.feature import reply_of
+from actors.runtime.node import make_decoders
 from actors.runtime.slices import Slot, open_slots
 from server.features import blueprint
 from storage import ActorWrite, NodeRow, Outcome, SliceRow, Snapshot, migrate, open_store
