@@ -9,7 +9,7 @@ from msgspec import structs
 from actors.mail import InboxDeliver
 from actors.player import SessionOpened
 from actors.runtime import SERVER, Answer
-from actors.runtime.mailbox import Deliver, nobody
+from actors.runtime.answer import Deliver, nobody
 from actors.runtime.router import Router
 from protocol import Request
 from tests.fuzz.house import Guest, House, house
