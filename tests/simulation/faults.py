@@ -134,7 +134,7 @@ class Faults:
         self._world.loop.call_later(1.0, die)
 
     def _replace(self) -> None:
-        while len(self._world.living) < self._world.wanted:
+        while len(self._world.staying) < self._world.wanted:
             self._world.bring_up()
 
     def _pause(self, fault: Fault) -> None:
@@ -147,7 +147,7 @@ class Faults:
 
     def _drain(self, fault: Fault) -> None:
         member = self._node(fault)
-        if member is not None and not member.process.fuse and len(self._world.living) > 1:
+        if member is not None and not member.process.fuse and len(self._world.staying) > 1:
             member.drain()
             self._world.loop.call_later(2 + self._random.random() * 3, self._replace)
 

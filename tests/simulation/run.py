@@ -88,7 +88,9 @@ async def _history(world: World, size: Size, plan: Plan) -> None:
     await faults.happen()
     await faults.end()
     town.busy = False
-    await working
+    done, _ = await asyncio.wait([working], timeout=size.settle_s)
+    if not done:
+        world.loop.on_defect(f"{world.now_ms} staff waits for an answer for ever")
     settled = await _until(world, lambda: _at_rest(world, players), size.settle_s)
     for record in finals(world, settled=settled):
         world.note(record)

@@ -190,6 +190,11 @@ class World(Cluster):
         """Nodes whose process exists, paused or not."""
         return [member for member in self.nodes if not member.process.dead]
 
+    @property
+    def staying(self) -> list[SimulatedMember]:
+        """Those of them that have not been told to leave."""
+        return [member for member in self.living if not member.leaving]
+
     def halt(self, member: SimulatedMember) -> None:
         """Stop a node as SIGSTOP does, where it is."""
         member.process.paused = True
@@ -215,8 +220,8 @@ class World(Cluster):
 
     def dial(self, random: Random) -> SimulatedMember:
         """The node that a load balancer sends a new connection to."""
-        living = [member for member in self.living if not member.leaving] or self.nodes
-        return living[int(random.random() * len(living))]
+        staying = self.staying or self.nodes
+        return staying[int(random.random() * len(staying))]
 
     async def end(self) -> None:
         """End everything, dead or alive, so that nothing is left that Python would complain of."""
