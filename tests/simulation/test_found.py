@@ -70,7 +70,7 @@ def let_in(_ctx: Context, state: Gate, _msg: Open) -> Passed:
 async def test_a_slow_copy_of_a_refused_request_is_not_run_after_all() -> None:
     """The bus was away, so the router sent a request again and again; the first copy was refused and said so, then the
     caller became the guild's leader, then a later copy was run: an effect of what the client knew to be refused.
-    (Seeds 1109 and 2054, 90857.)"""
+    (Seeds 1109 and 2054.)"""
     async with Cluster([gate]).running() as cluster:
         north = await cluster.start("north")
         copies = [north.ask(Enter(id="1"), "ann")]
