@@ -5,12 +5,16 @@ from itertools import count
 from os import getpid
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
 
 from tests.support import servers
 from tests.support.servers import MariadbServer, RedisServer
+
+if TYPE_CHECKING:
+    from tests.e2e.browser import Browser
 
 _OURS = ("protocol", "storage", "actors", "server", "loadtest", "clients")
 _databases = count(1)
@@ -100,3 +104,12 @@ def mysql_url(mariadb: MariadbServer) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """Storage URL of a file that does not exist yet."""
     return f"sqlite:///{tmp_path}/guildhall.db"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+    """The Chromium that tests share; ask it for windows."""
+    from tests.e2e.browser import chromium  # noqa: PLC0415 - few tests want Selenium
+
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running

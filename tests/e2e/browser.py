@@ -1,10 +1,13 @@
-"""Browser windows for tests: headless Chromium, each window with a profile of its own.
+"""Browser windows for tests: one headless Chromium, each window with a profile of its own.
 
-A missing browser is installed with apt where that is possible, else it is a failure, never a skip. ``TEST_CHROMIUM``
-and ``TEST_CHROMEDRIVER`` name other programs.
+Starting Chromium costs a second or two of processor time, a window a tenth of it. A missing browser is installed with
+apt where that is possible, else it is a failure, never a skip. ``TEST_CHROMIUM`` and ``TEST_CHROMEDRIVER`` name other
+programs.
 """
 
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from websockets.sync.client import ClientConnection, connect
 
 from tests.support.servers import program
 
@@ -59,8 +63,14 @@ look();
 class Window:
     """One window, as the person before it sees it."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
+    def __init__(self, browser: "Browser", handle: str) -> None:
+        self._browser = browser
+        self._handle = handle
+
+    @property
+    def driver(self) -> webdriver.Chrome:
+        """Selenium's, turned to this window."""
+        return self._browser.turned_to(self._handle)
 
     def open(self, url: str) -> None:
         """Load a page."""
@@ -112,18 +122,64 @@ class Window:
         self.driver.find_element(By.CSS_SELECTOR, selector).send_keys(text, Keys.ENTER)
 
     def problems(self) -> list[str]:
-        """What the browser complained about, but for connections that a killed server refused."""
+        """What the browser has complained about since it was last asked, in this window or another of the test.
+
+        But for connections that a killed server refused.
+        """
         log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         lines = [str(entry["message"]) for entry in log if entry["level"] in {"SEVERE", "WARNING"}]
         return [line for line in lines if "net::ERR_" not in line and "WebSocket connection to" not in line]
 
 
+class Browser:
+    """A Chromium that runs, and the windows in it."""
+
+    def __init__(self, driver: webdriver.Chrome, control: ClientConnection) -> None:
+        self._driver = driver
+        self._control = control
+        self._first = self._current = driver.current_window_handle
+        self._calls = 0
+        self._open = 0
+
+    @contextmanager
+    def window(self, size: tuple[int, int] = (1200, 800)) -> Iterator[Window]:
+        """A window with a new profile, which is gone after the block."""
+        profile = self._call("Target.createBrowserContext")["browserContextId"]
+        place = {"url": "about:blank", "browserContextId": profile, "newWindow": True}
+        handle = self._call("Target.createTarget", **place, width=size[0], height=size[1])["targetId"]
+        self._open += 1
+        try:
+            yield Window(self, handle)
+        finally:
+            self._open -= 1
+            driver = self.turned_to(self._first)
+            self._call("Target.disposeBrowserContext", browserContextId=profile)
+            if not self._open:
+                driver.get_log("browser")  # type: ignore[no-untyped-call] # the next test has not said this
+
+    def turned_to(self, handle: str) -> webdriver.Chrome:
+        """Selenium's driver, whose commands go to this window from now on."""
+        if handle != self._current:
+            self._driver.switch_to.window(handle)
+            self._current = handle
+        return self._driver
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Ask the browser itself for what a page may not have: other profiles."""
+        self._calls += 1
+        self._control.send(json.dumps({"id": self._calls, "method": method, "params": params}))
+        while (answer := json.loads(self._control.recv(PATIENCE_S))).get("id") != self._calls:
+            pass  # an event
+        result: dict[str, Any] = answer["result"]
+        return result
+
+
 @contextmanager
-def window(folder: Path, size: tuple[int, int] = (1200, 800), *flags: str) -> Iterator[Window]:
-    """A window with a new profile in ``folder``, closed with the block."""
+def chromium(folder: Path) -> Iterator[Browser]:
+    """A browser with its files in ``folder``, ended with the block."""
     options = Options()
     options.binary_location = os.environ.get("TEST_CHROMIUM") or program("chromium", "chromium", "TEST_CHROMIUM")
-    for flag in (*_FLAGS, *flags, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"):
+    for flag in (*_FLAGS, f"--user-data-dir={folder}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver_path = os.environ.get("TEST_CHROMEDRIVER") or program("chromedriver", "chromium-driver", "TEST_CHROMEDRIVER")
@@ -131,6 +187,15 @@ def window(folder: Path, size: tuple[int, int] = (1200, 800), *flags: str) -> It
     try:
         driver.set_script_timeout(PATIENCE_S)
         driver.set_page_load_timeout(PATIENCE_S)
-        yield Window(driver)
+        with connect(_control_url(driver), compression=None) as control:
+            yield Browser(driver, control)
     finally:
         driver.quit()
+
+
+def _control_url(driver: webdriver.Chrome) -> str:
+    """Where the browser, not one of its pages, listens for commands."""
+    address = driver.capabilities["goog:chromeOptions"]["debuggerAddress"]
+    with urllib.request.urlopen(f"http://{address}/json/version", timeout=PATIENCE_S) as answer:
+        url: str = json.load(answer)["webSocketDebuggerUrl"]
+    return url

@@ -1,25 +1,25 @@
 """The page of the staff API in a real browser: it lists every endpoint, and what only reads can be tried."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import Window, window
+from tests.e2e.browser import Browser, Window
 from tests.support.nodes import NodeProcess, node
 
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[NodeProcess]:
-    with node(tmp_path, "node", "--store", f"sqlite:///{tmp_path}/g.db", "--node", "north") as running:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("node")
+    with node(folder, "node", "--store", f"sqlite:///{folder}/g.db", "--node", "north") as running:
         yield running
 
 
 @pytest.fixture
-def page(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
-    with window(tmp_path / "window") as opened:
+def page(server: NodeProcess, browser: Browser) -> Iterator[Window]:
+    with browser.window() as opened:
         opened.open(f"{server.http}/v1/docs")
         opened.until_shown("#endpoints[aria-busy=false] details")
         yield opened

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients.python import Client
-from tests.e2e.browser import Window, window
+from tests.e2e.browser import Browser, Window
 from tests.support.nodes import NodeProcess, node
 
 pytestmark = pytest.mark.timeout(180)
@@ -51,17 +51,17 @@ def server(tmp_path: Path) -> Iterator[NodeProcess]:
 
 
 @pytest.fixture
-def ann(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
+def ann(server: NodeProcess, browser: Browser) -> Iterator[Window]:
     """Ann's window, signed in."""
-    with window(tmp_path / "ann") as opened:
+    with browser.window() as opened:
         _sign_in(opened, server, "ann")
         yield opened
 
 
 @pytest.fixture
-def bob(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
+def bob(server: NodeProcess, browser: Browser) -> Iterator[Window]:
     """Bob's window, as narrow as a phone, signed in."""
-    with window(tmp_path / "bob") as opened:
+    with browser.window() as opened:
         opened.act_as_phone(390, 844)
         _sign_in(opened, server, "bob")
         yield opened
@@ -155,9 +155,9 @@ def test_a_reload_in_any_state_loses_no_line_and_repeats_none(server: NodeProces
 
 
 def test_a_line_that_is_lost_on_its_way_is_fetched_and_one_that_comes_twice_is_shown_once(
-    server: NodeProcess, ann: Window, tmp_path: Path
+    server: NodeProcess, ann: Window, browser: Browser
 ) -> None:
-    with window(tmp_path / "cat") as cat:
+    with browser.window() as cat:
         cat.run_before_pages(_FAULTY_SOCKET)
         _sign_in(cat, server, "cat")
         said = ["one", "two", "three", "four"]
@@ -166,18 +166,21 @@ def test_a_line_that_is_lost_on_its_way_is_fetched_and_one_that_comes_twice_is_s
         _assert_same(ann, cat, said)
 
 
-def test_a_hello_that_a_tunnel_has_swallowed_is_said_again(server: NodeProcess, tmp_path: Path) -> None:
+def test_a_hello_that_a_tunnel_has_swallowed_is_said_again(tmp_path: Path, browser: Browser) -> None:
     """The page took the server's 4501 for a refused sign-in, and stayed away."""
-    with window(tmp_path / "ann") as ann:
+    config = tmp_path / "soon.toml"
+    config.write_text("[gateway]\nhello_timeout_s = 1\n")
+    options = ("--store", f"sqlite:///{tmp_path}/g.db", "--config", str(config))
+    with node(tmp_path, "node", *options) as server, browser.window() as ann:
         ann.run_before_pages(_TUNNEL)
         _sign_in(ann, server, "ann")
         assert 4501 in ann.until("return window.closes")
 
 
-def test_older_lines_are_loaded_on_demand_each_once(tmp_path: Path) -> None:
+def test_older_lines_are_loaded_on_demand_each_once(tmp_path: Path, browser: Browser) -> None:
     with node(tmp_path, "node", "--store", f"sqlite:///{tmp_path}/g.db", "--limits", "off") as server:
         asyncio.run(_talk(server, 60))
-        with window(tmp_path / "bob") as bob:
+        with browser.window() as bob:
             _sign_in(bob, server, "bob")
             assert len(_lines(bob, 50)) == 50
             bob.click("#earlier")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import Window, window
+from tests.e2e.browser import Browser, Window
 from tests.e2e.staff_calls import announce, staff_call
 from tests.support.nodes import NodeProcess, node
 from tests.support.wire import outside
@@ -48,16 +48,14 @@ def server(tmp_path: Path) -> Iterator[NodeProcess]:
 class Windows:
     """Opens windows of signed-in players."""
 
-    def __init__(self, server: NodeProcess, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, server: NodeProcess, browser: Browser, stack: ExitStack) -> None:
         self._server = server
-        self._folder = folder
+        self._browser = browser
         self._stack = stack
-        self._count = 0
 
     def open(self, name: str, *, phone: bool = False) -> Window:
         """Another window, with a profile of its own."""
-        self._count += 1
-        opened = self._stack.enter_context(window(self._folder / f"window{self._count}"))
+        opened = self._stack.enter_context(self._browser.window())
         if phone:
             opened.act_as_phone(390, 844)
         opened.run_before_pages(_NETWORK)
@@ -68,9 +66,9 @@ class Windows:
 
 
 @pytest.fixture
-def windows(server: NodeProcess, tmp_path: Path) -> Iterator[Windows]:
+def windows(server: NodeProcess, browser: Browser) -> Iterator[Windows]:
     with ExitStack() as stack:
-        yield Windows(server, tmp_path, stack)
+        yield Windows(server, browser, stack)
 
 
 def _go_offline(player: Window) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import Window, window
+from tests.e2e.browser import Browser, Window
 from tests.support.nodes import NodeProcess, node
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,9 +32,9 @@ def server(tmp_path: Path) -> Iterator[NodeProcess]:
 
 
 @pytest.fixture
-def staff(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
+def staff(server: NodeProcess, browser: Browser) -> Iterator[Window]:
     """A window of staff, signed in; the answer to each change is lost once."""
-    with window(tmp_path / "staff") as opened:
+    with browser.window() as opened:
         opened.run_before_pages(_LOST_ANSWERS)
         opened.open(f"{server.http}/staff")
         opened.enter("#key", "dev")
@@ -43,9 +43,9 @@ def staff(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
 
 
 @pytest.fixture
-def ann(server: NodeProcess, tmp_path: Path) -> Iterator[Window]:
+def ann(server: NodeProcess, browser: Browser) -> Iterator[Window]:
     """Ann's window, signed in to the game."""
-    with window(tmp_path / "ann") as opened:
+    with browser.window() as opened:
         opened.act_as_phone(390, 844)
         opened.open(server.http)
         opened.enter("#name", "ann")
@@ -83,9 +83,9 @@ def _until_audited(staff: Window, target: str, *actions: str) -> None:
 
 
 def test_a_wrong_key_is_refused_in_words_and_a_right_one_is_forgotten_at_sign_out(
-    server: NodeProcess, tmp_path: Path
+    server: NodeProcess, browser: Browser
 ) -> None:
-    with window(tmp_path / "staff") as staff:
+    with browser.window() as staff:
         staff.open(f"{server.http}/staff")
         staff.enter("#key", "gk_guess")
         staff.until_shown("#sign-in-error", "This is not a key")

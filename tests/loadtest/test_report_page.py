@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from loadtest.figures import State
 from loadtest.outcome import KindFigures, Mark, Outcome
 from loadtest.reporting import render
-from tests.e2e.browser import Window, window
+from tests.e2e.browser import Browser, Window
 from tests.loadtest import outcomes
 
 pytestmark = pytest.mark.timeout(180)
@@ -48,22 +48,22 @@ _RANGE = "return plots.map(({ u }) => [u.scales.x.min, u.scales.x.max])"
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with window(tmp_path_factory.mktemp("window"), (1366, 900)) as opened:
+def screen(browser: Browser) -> Iterator[Window]:
+    with browser.window((1366, 900)) as opened:
         yield opened
 
 
 @pytest.fixture
-def show(browser: Window, tmp_path: Path) -> Open:
+def show(screen: Window, tmp_path: Path) -> Open:
     """Open the report of an outcome as a file."""
 
     def opened(outcome: Outcome) -> Window:
         path = tmp_path / "report.html"
         path.write_text(render(outcome), "utf-8")
-        browser.open(path.as_uri())
-        browser.until("return document.documentElement.dataset.drawn !== undefined")
-        browser.until("return new Promise((done) => requestAnimationFrame(() => done(true)))")
-        return browser
+        screen.open(path.as_uri())
+        screen.until("return document.documentElement.dataset.drawn !== undefined")
+        screen.until("return new Promise((done) => requestAnimationFrame(() => done(true)))")
+        return screen
 
     return opened
 
@@ -240,15 +240,15 @@ def test_nothing_from_outside_becomes_part_of_the_page(show: Open) -> None:
     assert page.problems() == []
 
 
-def test_a_script_that_got_in_all_the_same_does_not_run(browser: Window, tmp_path: Path) -> None:
+def test_a_script_that_got_in_all_the_same_does_not_run(screen: Window, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(render(outcomes.outcome(1)).replace("<main>", f"<main>{EVIL}"), "utf-8")
 
-    browser.open(path.as_uri())
+    screen.open(path.as_uri())
 
-    browser.until("return document.documentElement.dataset.drawn !== undefined")
-    assert browser.driver.title.startswith("PASSED")
-    assert "Content Security Policy" in " ".join(browser.problems())
+    screen.until("return document.documentElement.dataset.drawn !== undefined")
+    assert screen.driver.title.startswith("PASSED")
+    assert "Content Security Policy" in " ".join(screen.problems())
 
 
 def test_a_run_that_never_happened_has_no_plots_and_says_why(show: Open) -> None:
