@@ -54,9 +54,12 @@ def _package(name: str) -> ModuleType:
     return module
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _the_loop_never_blocks() -> Iterator[None]:
-    """A blocking call that our code makes on the event loop fails the test; worker threads and tests may block."""
+    """A blocking call that our code makes on the event loop fails the test; worker threads and tests may block.
+
+    For all tests at once: for each it took a millisecond.
+    """
     guard = BlockBuster([_package(name) for name in _OURS])
     # A traceback in a log line reads the source, once.
     for function in guard.functions.values():

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from os import getpid
 
 import pytest
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from tests.conformance.nodes import alive
 from tests.conformance.ranked import HIGHEST
 from tests.conformance.ranked_redis import running
 from tests.support.memory_store import MemoryStore
-from tests.support.servers import RedisServer, private_redis
+from tests.support.servers import MariadbServer, RedisServer, private_redis
 
 ROOM = (
     Migration(
@@ -69,13 +70,33 @@ async def ranks(own_redis: RedisServer, operator: Redis) -> AsyncIterator[RedisR
         yield opened
 
 
+@pytest.fixture(scope="session")
+def shared_mysql_url(mariadb: MariadbServer) -> Iterator[str]:
+    """Storage URL of a database that tests share: to make one costs more than most of them."""
+    name = f"guildhall_conformance_{getpid()}"
+    yield mariadb.url(name)
+    mariadb.run(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def emptied_mysql_url(mariadb: MariadbServer, shared_mysql_url: str) -> str:
+    """Storage URL of that database, without a row but for the note of what was migrated."""
+    database = shared_mysql_url.rpartition("/")[2]
+    tables = mariadb.column(
+        f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{database}'"
+        " AND table_name <> 'migrations'"
+    )
+    mariadb.run(*(f"DELETE FROM {database}.{table}" for table in tables))
+    return shared_mysql_url
+
+
 @asynccontextmanager
 async def _opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         with closing(MemoryStore({"purse": ROOM})) as memory:
             yield memory
         return
-    url: str = request.getfixturevalue(f"{request.param}_url")
+    url: str = request.getfixturevalue({"sqlite": "sqlite_url", "mysql": "emptied_mysql_url"}[request.param])
     await migrate(url, {"purse": ROOM})
     async with open_store(url) as opened:
         yield opened

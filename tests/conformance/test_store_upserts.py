@@ -56,7 +56,7 @@ async def _opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         with closing(MemoryStore({"shelf": ROOM})) as memory:
             yield memory
         return
-    url: str = request.getfixturevalue(f"{request.param}_url")
+    url: str = request.getfixturevalue({"sqlite": "sqlite_url", "mysql": "emptied_mysql_url"}[request.param])
     await migrate(url, {"shelf": ROOM})
     async with open_store(url) as opened:
         yield opened
