@@ -1,5 +1,7 @@
 """What every test may ask for: servers, databases, and a loop that must never block."""
 
+import os
+import sys
 from collections.abc import Iterator
 from itertools import count
 from os import getpid
@@ -15,6 +17,11 @@ from tests.support.servers import MariadbServer, RedisServer
 
 if TYPE_CHECKING:
     from tests.e2e.browser import Browser
+
+# Images of Python often forbid it to keep bytecode. The tests are some hundred processes, and each of them would spend
+# half a second or more on compiling the same sources.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _OURS = ("protocol", "storage", "actors", "server", "loadtest", "clients")
 _databases = count(1)

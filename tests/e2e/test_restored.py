@@ -90,7 +90,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 @pytest.fixture
 async def restored(database: Database, tmp_path: Path) -> AsyncIterator[tuple[NodeProcess, dict[str, list[object]]]]:
     """A node on a dump from before the newest lines, and the cursors of a client that had seen all of them."""
-    with node(tmp_path, "node", "--store", database.url, "--limits", "off") as server:
+    # The dump holds the lease of the node that served then: its rooms are waited for until that has run out.
+    with node(tmp_path, "node", "--store", database.url, "--limits", "off", "--lease", "2") as server:
         async with talking(server) as ann:
             await say(ann, "one", "two", "three")
             database.dump()
