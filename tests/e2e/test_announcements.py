@@ -194,7 +194,7 @@ async def test_a_campaign_goes_on_where_it_was_when_its_node_is_killed(
     cluster: tuple[NodeProcess, NodeProcess],
 ) -> None:
     one, two = cluster
-    names = [f"p{n:03}" for n in range(250)]  # three pages of the campaign
+    names = [f"p{n:03}" for n in range(450)]  # three pages of the campaign
 
     async def visit(name: str) -> None:
         async with outside(two.url, name):

@@ -28,7 +28,7 @@ BACK_S = 15.0  # until a worker that was killed is started again, on a machine w
 NAMES = [f"player{n}" for n in range(10)]
 ROOMS = ["room:a", "room:b"]
 TALK = "chat:room:a"
-SILENCE_S = 6.0  # of a worker until its supervisor ends it
+SILENCE_S = 8.0  # of a worker until its supervisor ends it
 SOON = f"[node]\nworker_silence_s = {SILENCE_S}\n"
 SILENT = "it does not answer"
 ENDED_S = 15.0  # for processes that have nobody to wait for, on a machine with other tests

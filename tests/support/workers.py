@@ -51,9 +51,8 @@ class Workers(NodeProcess):
         ]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything that was logged, by whomever; not what the terminal is told, and why a process failed."""
-        text = self.log.read_text("utf-8")
-        return [json.loads(line) for line in text.splitlines() if line and not line.startswith(("  ", "guildhall: "))]
+        """Everything that was logged, by whomever; not what the terminal is told, and stacks of those that hang."""
+        return [json.loads(line) for line in self.log.read_text("utf-8").splitlines() if line.startswith("{")]
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one kind."""
