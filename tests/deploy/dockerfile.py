@@ -131,7 +131,8 @@ def _give(owner: str, found: Path, place: Path) -> None:
     """Owners of what was copied; a folder that it was copied into keeps its own, as with an engine."""
     user, group = (int(number) for number in owner.split(":"))
     for copied in [place / path.relative_to(found) for path in found.rglob("*")] if found.is_dir() else [place]:
-        os.chown(copied, user, group, follow_symlinks=False)
+        if os.path.lexists(copied):  # else it was left out
+            os.chown(copied, user, group, follow_symlinks=False)
 
 
 def _left_out(context: Path) -> Callable[[str, list[str]], set[str]]:

@@ -26,12 +26,13 @@ CREATE TABLE fault_commits (
 """
 _NOTE_COMMIT = """
 CREATE TRIGGER fault_commit AFTER UPDATE ON actors FOR EACH ROW
-IF NEW.version <> OLD.version OR (NEW.owner = OLD.owner AND NEW.fence = OLD.fence) THEN
+IF NEW.version <> OLD.version OR (NEW.owner = OLD.owner AND NEW.fence = OLD.fence AND NEW.told = OLD.told) THEN
     INSERT INTO fault_commits (actor, node, fence, version)
     VALUES (NEW.actor, COALESCE(NEW.owner, OLD.owner, ''), NEW.fence, NEW.version);
 END IF
 """
-"""Takeovers and giving up are no commits. The row is locked: an actor's commits are numbered in their order."""
+"""Takeovers and giving up are no commits, and ``told`` is a second statement of one. The row is locked: an actor's commits
+are numbered in their order."""
 Rows = list[tuple[Any, ...]]
 
 
