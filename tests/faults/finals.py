@@ -31,8 +31,8 @@ IF NEW.version <> OLD.version OR (NEW.owner = OLD.owner AND NEW.fence = OLD.fenc
     VALUES (NEW.actor, COALESCE(NEW.owner, OLD.owner, ''), NEW.fence, NEW.version);
 END IF
 """
-"""Takeovers and giving up are no commits, and ``told`` is a second statement of one. The row is locked: an actor's commits
-are numbered in their order."""
+"""Takeovers and giving up are no commits, and ``told`` is a second statement of one. The row is locked: an actor's
+commits are numbered in their order."""
 Rows = list[tuple[Any, ...]]
 
 
