@@ -4,10 +4,12 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -21,6 +23,7 @@ T = TypeVar("T")
 
 BUSY_S = 5.0
 """How long to wait for another writer: only a migration or an operator's own tool can be one."""
+WAL_TRIES, WAL_PAUSE_S = 500, 0.01
 
 NOW_MS = (
     "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
@@ -87,11 +90,25 @@ def opened(path: Path, *, create: bool = False, read_only: bool = False) -> sqli
         check_same_thread=False,  # closed by the thread that ends the store
         cached_statements=256,
     )
-    connection.execute("PRAGMA journal_mode = WAL")
+    _begin_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _begin_wal(connection: sqlite3.Connection) -> None:
+    """Keep a write-ahead log, whoever else begins with it at the same moment: where two would wait for each other
+    SQLite refuses one at once, whatever its busy timeout (https://www.sqlite.org/c3ref/busy_handler.html)."""
+    for tries in count(1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or tries == WAL_TRIES:
+                raise
+            time.sleep(WAL_PAUSE_S)
+        else:
+            return
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Schema changes: once each, in order, whoever starts first; and what is said of a database that is not ready."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from storage import (
 from storage.faults import Unusable
 from storage.mysql_link import connected
 from storage.schema import CORE
+from storage.sqlite_link import opened
 from storage.sqlite_migrations import checked
 from storage.urls import MysqlPlace, parse_store_url
 from tests.support.servers import MariadbServer
@@ -49,6 +52,14 @@ async def test_nodes_that_start_at_once_apply_each_migration_once(empty_url: str
     async with open_store(empty_url) as store:
         rows = await store.select("SELECT number FROM migrations WHERE room = ?", ["gifts"])
     assert sorted(rows) == [(1,), (2,), (3,)]
+
+
+def test_a_new_file_that_many_open_at_once_is_opened_by_all(tmp_path: Path) -> None:
+    """SQLite refuses one of two that begin a write-ahead log at the same moment."""
+    with ThreadPoolExecutor(4) as nodes:
+        for n in range(40):
+            for connection in nodes.map(partial(opened, create=True), [tmp_path / f"{n}.db"] * 4):
+                connection.close()
 
 
 async def test_a_released_migration_must_not_be_edited(empty_url: str) -> None:

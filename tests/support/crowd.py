@@ -185,8 +185,12 @@ async def crowd(
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(player.live(), name=player.name) for player in players]
         yield players
-        for life in lives:
-            life.cancel()
+        while left := [life for life in lives if not life.done()]:
+            for life in left:
+                life.cancel()
+            await asyncio.wait(
+                left, timeout=1.0
+            )  # of Python 3.11, wait_for() may swallow it where a pong comes just then
 
 
 async def together(*doing: Awaitable[None]) -> None:
