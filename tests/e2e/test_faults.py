@@ -18,7 +18,7 @@ from tests.support.nodes import NodeProcess
 from tests.support.servers import MariadbServer, RedisServer
 from tests.support.wire import outside
 
-LEASE_S = 2.0
+LEASE_S = 3.0
 BACK_S = LEASE_S + 1.5  # the promise: lease and a second; and half a second for a busy machine
 STALL_S = 2.0  # row locks of a node that fell silent in the middle of a commit (storage/mysql_link.py)
 ROOMS = [f"room:{n}" for n in range(6)]

@@ -34,6 +34,9 @@ STOP_S = 20.0
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 _NO_SYNC = ("--debug-no-sync", "--innodb-flush-method=nosync")
 """Options of MariaDB that leave the disk to the kernel, which outlives it; a database costs a third of the time."""
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 4 << 30
+"""Room for the databases of a few processes. On a disk, what waits to be written stops who writes for a second at times."""
 _USER, _PASSWORD = "guildhall", "p@ss/word"  # needs escaping in a URL, so that every test proves it works
 
 
@@ -221,7 +224,7 @@ def private_mariadb(*, durable: bool = False, options: Sequence[str] = ("--skip-
     """
     install = program("mariadb-install-db", "mariadb-server", "TEST_MYSQL_URL")
     daemon = program("mariadbd", "mariadb-server", "TEST_MYSQL_URL")
-    with _folder("guildhall-mariadb-") as folder:
+    with _folder("guildhall-mariadb-", durable=durable) as folder:
         as_root = ["--user=root"] if os.geteuid() == 0 else []
         # A server that starts removes what looks like a left table from there: of another one, were it /tmp.
         own_tmp = f"--tmpdir={folder / 'tmp'}"
@@ -312,8 +315,10 @@ def _install(package: str) -> bool:
 
 
 @contextmanager
-def _folder(prefix: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+def _folder(prefix: str, *, durable: bool = True) -> Iterator[Path]:
+    """A folder until the end of the block; one that need not be ``durable`` is memory, where there is enough of it."""
+    memory = _MEMORY if not durable and _MEMORY.exists() and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES else None
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=memory, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
