@@ -116,9 +116,12 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/guildhall.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
-    """The Chromium that tests share; ask it for windows."""
+    """The Chromium that the tests of a file share; ask it for windows.
+
+    Selenium's thread for it draws random numbers, which Hypothesis takes for a mistake of whatever test runs meanwhile.
+    """
     from tests.e2e.browser import chromium  # noqa: PLC0415 - few tests want Selenium
 
     with chromium(tmp_path_factory.mktemp("chromium")) as running:
