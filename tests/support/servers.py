@@ -36,7 +36,7 @@ _NO_SYNC = ("--debug-no-sync", "--innodb-flush-method=nosync")
 """Options of MariaDB that leave the disk to the kernel, which outlives it; a database costs a third of the time."""
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 4 << 30
-"""Room for the databases of a few processes. On a disk, what waits to be written stops whoever writes, up to a second."""
+"""Room for the databases of a few processes. On a disk, what waits to be written stops a writer for up to a second."""
 _USER, _PASSWORD = "guildhall", "p@ss/word"  # needs escaping in a URL, so that every test proves it works
 
 
