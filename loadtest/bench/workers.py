@@ -20,22 +20,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import msgpack
-import pymysql
 from msgspec import Struct, structs
 
 from loadtest.bench.driver import Client, connect, masked, now
+from loadtest.bench.nodes import linked
+from loadtest.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 HOST = "127.0.0.1"
 ROOMS, MEMBERS = 4, 50  # rooms for each worker
 WARM_UP_S = 2.0
 START_S = 60.0
-UNASSIGNED = (20_000, 32_000)  # ports below what Linux gives to outgoing connections
 METERS = ("commit_seconds_count", "writes_total", "bus_published_total")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Choose = Callable[[int], int | None]
@@ -89,15 +87,7 @@ class Site(Struct, frozen=True):
 
     def owner(self, actor: str) -> int | None:
         """The worker that owns an actor."""
-        parts = urlsplit(self.mysql)
-        link = pymysql.connect(
-            host=parts.hostname or HOST,
-            port=parts.port or 3306,
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            database=parts.path.strip("/"),
-        )
-        with link, link.cursor() as cursor:
+        with linked(self.mysql) as link, link.cursor() as cursor:
             cursor.execute("SELECT owner FROM actors WHERE actor = %s", (actor,))
             row = cursor.fetchone()
         if row is None or row[0] is None:
@@ -108,7 +98,7 @@ class Site(Struct, frozen=True):
 @contextmanager
 def site(mysql: str, redis: str, workers: int) -> Iterator[Site]:
     """A server with so many workers, for the time of the block."""
-    gateway = SystemRandom().randrange(*UNASSIGNED)
+    gateway = free_ports(2 + workers)
     http = gateway + 1
     command = [sys.executable, "-m", "server", "serve", "--dev", "--limits", "off", "--log-level", "error"]
     command += ["--store", mysql, "--bus", redis, "--workers", str(workers), "--node", f"bench-{now():.0f}"]
