@@ -14,6 +14,7 @@ from storage.faults import Unusable
 from storage.mysql_link import Link, connected
 from storage.mysql_wire import PAYLOAD_BYTES, Answer, Rows, asked
 from storage.urls import MysqlPlace, parse_store_url
+from tests.support.servers import driver
 
 MORE, LAST = 0x0008, 0x0000
 LONG_BLOB, LONGLONG, VARCHAR, JSON = 251, 8, 253, 245
@@ -162,16 +163,8 @@ async def test_every_type_is_read_as_the_driver_reads_it(mysql_url: str) -> None
     ours = await link.run(QUESTION.encode())
 
     theirs: list[list[tuple[Any, ...]]] = []
-    driver = pymysql.connect(
-        host=place.host,
-        port=place.port,
-        user=place.user,
-        password=place.password,
-        database=place.database,
-        charset="utf8mb4",
-        client_flag=CLIENT.MULTI_STATEMENTS,
-    )
-    with closing(driver), driver.cursor() as cursor:
+    beside = driver(place, charset="utf8mb4", client_flag=CLIENT.MULTI_STATEMENTS)
+    with closing(beside), beside.cursor() as cursor:
         cursor.execute(VALUES)
         while cursor.nextset():
             pass

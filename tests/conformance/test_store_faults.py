@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 
-import pymysql
 import pytest
 
 from storage import (
@@ -26,7 +25,7 @@ from storage.mysql import MysqlOptions, MysqlStore, open_mysql
 from storage.mysql_link import MysqlPool
 from storage.urls import MysqlPlace, parse_store_url
 from tests.conformance.nodes import alive, at, committed, line, note, reloaded, taken
-from tests.support.servers import MariadbServer, private_mariadb
+from tests.support.servers import MariadbServer, driver, private_mariadb
 
 
 # MySQL.
@@ -173,13 +172,7 @@ async def test_a_batch_that_meets_a_row_lock_is_tried_again_after_a_pause(
     impatient = (*mysql_link.SESSION, b"SET SESSION innodb_lock_wait_timeout = 1")
     monkeypatch.setattr(mysql_link, "SESSION", impatient)
     place = mysql(mysql_url)
-    rival = pymysql.connect(
-        host=place.host,
-        port=place.port,
-        user=place.user,
-        password=place.password,
-        database=place.database,
-    )
+    rival = driver(place)
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:

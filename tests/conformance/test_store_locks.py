@@ -4,7 +4,6 @@ them where others have theirs."""
 import asyncio
 from contextlib import closing
 
-import pymysql
 import pytest
 
 from storage import Outcome, StoreDown, TellRow, migrate, open_store
@@ -14,6 +13,7 @@ from storage.mysql_link import BEGIN, ROLLBACK, SESSION, Link, MysqlPool
 from storage.mysql_text import literal
 from storage.urls import MysqlPlace, parse_store_url
 from tests.conformance.nodes import alive, committed, taken, write
+from tests.support.servers import driver
 
 ACTORS = ['guild:"1"', "guild:\\2\\", "guild:'3'", "guild:four", "guild:ığ😀"]
 MIDDLE = "guild:'3'"
@@ -71,15 +71,7 @@ async def test_a_transaction_that_finds_nothing_keeps_nobody_from_writing_there(
     async with open_store(mysql_url) as store:
         await alive(store, "north")
         held = await taken(store, "guild:b")
-        with closing(
-            pymysql.connect(
-                host=place.host,
-                port=place.port,
-                user=place.user,
-                password=place.password,
-                database=place.database,
-            )
-        ) as neighbour:
+        with closing(driver(place)) as neighbour:
             with neighbour.cursor() as cursor:
                 for setting in SESSION:
                     cursor.execute(setting.decode())

@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 
 from loadtest.ports import free_port
+from storage.urls import MysqlPlace
 
 START_S = 60.0
 """A server must answer within this time, in seconds; it takes one or two."""
@@ -38,6 +39,18 @@ _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 4 << 30
 """Room for the databases of a few processes. On a disk, what waits to be written stops a writer for up to a second."""
 _USER, _PASSWORD = "guildhall", "p@ss/word"  # needs escaping in a URL, so that every test proves it works
+
+
+def driver(place: MysqlPlace, **options: Any) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    """A connection of the driver's own to a store's database, beside the store."""
+    return pymysql.connect(
+        host=place.host,
+        port=place.port,
+        user=place.user,
+        password=place.password,
+        database=place.database,
+        **options,
+    )
 
 
 class ServerMissing(Exception):
